@@ -1,0 +1,33 @@
+#![doc = include_str!("../README.md")]
+
+mod canonical;
+mod ciphertext;
+mod context;
+mod derivation;
+mod error;
+mod ids;
+mod key_path;
+mod principal;
+mod purpose;
+mod secret;
+mod service;
+mod state;
+pub mod wire;
+
+pub use canonical::Canonical;
+pub use ciphertext::{Ciphertext, CiphertextKind};
+pub use context::EncryptionContext;
+pub use derivation::{Derivation, Role, Salt};
+pub use error::{ErrorCode, KmsError, Result};
+pub use ids::{EnvelopeId, IdempotencyKey, KeyId, KeyVersion, RequestId, StoreId};
+pub use jiff::Timestamp;
+pub use key_path::KeyPath;
+pub use principal::Principal;
+pub use purpose::{Protection, Purpose};
+pub use secret::{SecretBytes, SecretKey, fill_random};
+pub use service::{
+    Binding, Capabilities, CreateKey, CreateVersion, DataKey, Decrypt, Decrypted, Encrypt,
+    Encrypted, GenerateDataKey, KeyDetails, KeyManagementService, KeyMetadata, KeyPage, ListKeys,
+    MAX_BATCH, Rewrap, Rewrapped, VersionMetadata, VersionRequest,
+};
+pub use state::{KeyState, Requirement, TRANSITIONS, Transition, VersionState, VersionUse};
