@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod action;
 mod canonical;
 mod ciphertext;
 mod context;
@@ -14,6 +15,7 @@ mod service;
 mod state;
 pub mod wire;
 
+pub use action::Action;
 pub use canonical::Canonical;
 pub use ciphertext::{Ciphertext, CiphertextKind};
 pub use context::EncryptionContext;
