@@ -1,0 +1,34 @@
+//! One rule: who, what, which keys, and whether that is allowed or denied.
+
+use std::collections::BTreeSet;
+
+use claviger_kms::Action;
+use serde::Deserialize;
+
+use crate::{Question, RuleName, key_glob::KeyGlob, principal_glob::PrincipalGlob};
+
+/// What a matching rule does. `Deny` sorts first: it wins.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Effect {
+    Deny,
+    #[default]
+    Allow,
+}
+
+#[derive(Debug)]
+pub(crate) struct Rule {
+    pub(crate) effect: Effect,
+    pub(crate) name: RuleName,
+    pub(crate) principals: Vec<PrincipalGlob>,
+    pub(crate) actions: BTreeSet<Action>,
+    pub(crate) keys: Vec<KeyGlob>,
+}
+
+impl Rule {
+    /// Whether the rule speaks of this question, its actions apart.
+    pub(crate) fn matches(&self, question: &Question<'_>) -> bool {
+        self.keys.iter().any(|glob| glob.matches(question.key))
+            && self.principals.iter().any(|glob| glob.matches(question.principal))
+    }
+}
