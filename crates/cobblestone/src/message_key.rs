@@ -19,7 +19,7 @@ use subtle::ConstantTimeEq as _;
 use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::{
-    Result, TAG,
+    Result,
     aead::{Cipher, KEY, NONCE},
     error::Error,
     layout::{COMMITMENT, MOST_CHUNKS, OVERHEAD, TOO_LONG, join_header, split_header},
@@ -58,7 +58,7 @@ impl MessageKey {
         if bool::from(key.commitment.ct_eq(&commitment)) { Ok(key) } else { Err(Error::Rejected) }
     }
 
-    /// Seals chunk `number` from `plain` into `sealed`, which is [`TAG`] bytes longer.
+    /// Seals chunk `number` from `plain` into `sealed`, which is 16 bytes longer.
     ///
     /// # Errors
     /// [`Error::TooLong`] for chunk 2^38 and later.
@@ -66,12 +66,11 @@ impl MessageKey {
         self.cipher.seal(&self.nonce(number).ok_or(TOO_LONG)?, plain, sealed)
     }
 
-    /// Opens chunk `number` from `sealed` into `plain`, which is [`TAG`] bytes shorter.
+    /// Opens chunk `number` from `sealed` into `plain`, which is 16 bytes shorter.
     ///
     /// # Errors
     /// [`Error::Rejected`]; `plain` then holds only zeros.
     pub(crate) fn open_chunk(&self, number: u64, sealed: &[u8], plain: &mut [u8]) -> Result<()> {
-        debug_assert_eq!(sealed.len(), plain.len() + TAG);
         self.cipher.open(&self.nonce(number).ok_or(Error::Rejected)?, sealed, plain)
     }
 
@@ -141,6 +140,7 @@ const HMAC_BLOCK: usize = 128;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::TAG;
 
     fn key() -> SecretKey {
         SecretKey::make_with(|key| {

@@ -17,7 +17,7 @@ use crate::{
     Error, Result,
     layout::{CHUNK, OVERHEAD, SEALED_CHUNK, TAG},
     message_key::MessageKey,
-    source::{fill, fill_all},
+    source::{copy, fill, fill_all},
 };
 
 /// Reads the plaintext of the message in `inner`, which ends with `inner`. A chunk is opened straight
@@ -99,8 +99,7 @@ impl<R: Read> Read for Reader<R> {
             }
         }
         let held = self.held.get(self.unread.clone()).unwrap_or_default();
-        let count = held.len().min(buffer.len());
-        buffer.iter_mut().zip(held).for_each(|(to, from)| *to = *from);
+        let count = copy(held, buffer);
         self.unread.start += count;
         Ok(count)
     }

@@ -16,7 +16,7 @@ use crate::{
     Error, Result,
     layout::{CHUNK, OVERHEAD, SEALED_CHUNK, TAG, plain_length},
     message_key::MessageKey,
-    source::fill_all,
+    source::{copy, fill_all},
 };
 
 /// Reads the plaintext of a message at any position. The message stands in `inner` from a given offset
@@ -86,8 +86,7 @@ impl<R: Read + Seek> SeekReader<R> {
         }
         self.hold(number)?;
         let held = self.held.get(within..plain_length).unwrap_or_default();
-        buffer.iter_mut().zip(held).for_each(|(to, from)| *to = *from);
-        Ok(held.len().min(buffer.len()))
+        Ok(copy(held, buffer))
     }
 
     /// Has chunk `number`, verified, in `held`.

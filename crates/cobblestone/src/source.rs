@@ -1,4 +1,4 @@
-//! Reading whole chunks from a source that gives a few bytes at a time.
+//! Reading whole chunks from a source that gives a few bytes at a time, and handing them on.
 
 use std::io::{self, Read};
 
@@ -28,4 +28,13 @@ pub(crate) fn fill<R: Read>(source: &mut R, buffer: &mut [u8]) -> Result<usize> 
 /// [`Error::Rejected`] when the source ends before, which is a truncated message.
 pub(crate) fn fill_all<R: Read>(source: &mut R, buffer: &mut [u8]) -> Result<()> {
     if fill(source, buffer)? == buffer.len() { Ok(()) } else { Err(Error::Rejected) }
+}
+
+/// Copies as many bytes as there are and fit; says how many.
+pub(crate) fn copy(from: &[u8], to: &mut [u8]) -> usize {
+    let count = from.len().min(to.len());
+    if let (Some(from), Some(to)) = (from.get(..count), to.get_mut(..count)) {
+        to.copy_from_slice(from);
+    }
+    count
 }
