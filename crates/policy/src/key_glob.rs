@@ -45,13 +45,11 @@ impl KeyGlob {
         Ok(Self { head, runs })
     }
 
-    pub(crate) fn matches(&self, path: &KeyPath) -> bool {
-        let mut rest: Vec<&str> = path.segments().collect();
-        if rest.len() < self.head.len() {
-            return false;
-        }
-        let below = rest.split_off(self.head.len());
-        run_matches(&self.head, &rest) && runs_match(&self.runs, &below)
+    /// Whether a path with these segments matches.
+    pub(crate) fn matches(&self, path: &[&str]) -> bool {
+        path.split_at_checked(self.head.len()).is_some_and(|(head, below)| {
+            run_matches(&self.head, head) && runs_match(&self.runs, below)
+        })
     }
 }
 
@@ -105,7 +103,8 @@ mod tests {
     use super::*;
 
     fn matches(glob: &str, path: &str) -> bool {
-        KeyGlob::parse(glob).unwrap().matches(&path.parse().unwrap())
+        let path: KeyPath = path.parse().unwrap_or_else(|_| panic!("{path:?} is not a path"));
+        KeyGlob::parse(glob).unwrap().matches(&path.segments().collect::<Vec<_>>())
     }
 
     #[test]

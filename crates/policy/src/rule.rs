@@ -26,9 +26,10 @@ pub(crate) struct Rule {
 }
 
 impl Rule {
-    /// Whether the rule speaks of this question, its actions apart.
-    pub(crate) fn matches(&self, question: &Question<'_>) -> bool {
-        self.keys.iter().any(|glob| glob.matches(question.key))
-            && self.principals.iter().any(|glob| glob.matches(question.principal))
+    /// Whether the rule speaks of this question, its actions apart. `path` is the segments of the
+    /// question's key, split once for all rules.
+    pub(crate) fn matches(&self, question: &Question<'_>, path: &[&str]) -> bool {
+        self.principals.iter().any(|glob| glob.matches(question.principal))
+            && self.keys.iter().any(|glob| glob.matches(path))
     }
 }

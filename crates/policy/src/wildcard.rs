@@ -68,8 +68,9 @@ fn tokens_match(tokens: &[Token], text: &str) -> bool {
         *start = true;
     }
     skip_wildcards(tokens, &mut reached);
+    let mut next = reached.clone();
     for byte in text.bytes() {
-        let mut next = vec![false; tokens.len() + 1];
+        next.fill(false);
         for (index, token) in tokens.iter().enumerate() {
             if !reached.get(index).is_some_and(|&set| set) {
                 continue;
@@ -85,7 +86,7 @@ fn tokens_match(tokens: &[Token], text: &str) -> bool {
             }
         }
         skip_wildcards(tokens, &mut next);
-        reached = next;
+        std::mem::swap(&mut reached, &mut next);
     }
     reached.last().is_some_and(|&end| end)
 }
