@@ -1,1 +1,27 @@
-//! Under construction.
+#![doc = include_str!("../README.md")]
+
+mod arena;
+mod binding;
+mod cache;
+mod ceremony;
+mod children;
+mod clock;
+mod commit;
+mod data;
+mod error;
+mod facts;
+mod head;
+mod hierarchy;
+mod kek;
+mod make;
+mod record_mac;
+mod root;
+mod tree;
+mod versions;
+
+pub use arena::MemoryProtection;
+pub use ceremony::{accept_restore, init_root};
+pub use commit::{Change, Written};
+pub use error::OpenError;
+pub use hierarchy::{Hierarchy, HierarchyConfig, HierarchyHealth};
+pub use root::{RootSummary, verify_root};

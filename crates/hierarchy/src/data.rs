@@ -1,0 +1,192 @@
+//! Data keys and small values: wrap, unwrap, rewrap.
+//!
+//! Invariants: only the primary version wraps; a ciphertext opens only under the key and version it names,
+//! with the binding it was made with; every failure to open is the one [`KmsError::Rejected`].
+
+#![expect(clippy::disallowed_methods, reason = "seals a value under its data key")]
+
+use std::sync::Arc;
+
+use claviger_cobblestone as cobblestone;
+use claviger_keystore::KeyRecord;
+use claviger_kms::{
+    Binding, Ciphertext, CiphertextKind, Derivation, KeyPath, KeyState, KeyVersion, KmsError,
+    Purpose, Result, Role, Salt, SecretBytes, SecretKey, VersionUse,
+};
+use claviger_policy::{Permit, action};
+
+use crate::{
+    binding::{self, Node},
+    hierarchy::Hierarchy,
+    make::primary_of,
+};
+
+impl Hierarchy {
+    /// Makes a data key, plain and wrapped.
+    ///
+    /// # Errors
+    /// [`KmsError::NotFound`], [`KmsError::KeyUnusable`], [`KmsError::Unavailable`].
+    pub async fn generate_data_key(
+        &self,
+        permit: Permit<action::DataKey>,
+        binding: &Binding,
+    ) -> Result<(SecretKey, Ciphertext)> {
+        self.make_data_key(permit.key(), CiphertextKind::DataKey, binding).await
+    }
+
+    /// Makes a data key, wrapped only.
+    ///
+    /// # Errors
+    /// As [`generate_data_key`](Self::generate_data_key).
+    pub async fn generate_wrapped_data_key(
+        &self,
+        permit: Permit<action::DataKeyWrapped>,
+        binding: &Binding,
+    ) -> Result<Ciphertext> {
+        let made = self.make_data_key(permit.key(), CiphertextKind::DataKey, binding).await?;
+        Ok(made.1)
+    }
+
+    /// Encrypts a value of at most [`Ciphertext::MAX_VALUE`] bytes under a data key of its own.
+    ///
+    /// # Errors
+    /// [`KmsError::Invalid`] if it is longer; else as [`generate_data_key`](Self::generate_data_key).
+    pub async fn encrypt(
+        &self,
+        permit: Permit<action::Encrypt>,
+        plaintext: &SecretBytes,
+        binding: &Binding,
+    ) -> Result<Ciphertext> {
+        if plaintext.len() > Ciphertext::MAX_VALUE {
+            return Err(KmsError::invalid(format!(
+                "the value has {} bytes; the service encrypts at most {}: seal it with a data key",
+                plaintext.len(),
+                Ciphertext::MAX_VALUE
+            )));
+        }
+        let (key, wrapped) =
+            self.make_data_key(permit.key(), CiphertextKind::Value, binding).await?;
+        let context = binding::of_value(binding);
+        let sealed = plaintext.with_bytes(|value| cobblestone::seal(&key, &context, value))?;
+        Ok(Ciphertext::of_value(
+            wrapped.key_id(),
+            wrapped.version(),
+            *wrapped.wrapped_key(),
+            sealed,
+        ))
+    }
+
+    /// Opens a ciphertext: the value, or the 32 bytes of the data key.
+    ///
+    /// # Errors
+    /// [`KmsError::Rejected`] if it does not open, [`KmsError::KeyUnusable`] if the version may not,
+    /// [`KmsError::Unavailable`].
+    pub async fn decrypt(
+        &self,
+        permit: Permit<action::Decrypt>,
+        ciphertext: &Ciphertext,
+        binding: &Binding,
+    ) -> Result<SecretBytes> {
+        let record = self.key_of(permit.key(), ciphertext)?;
+        let key = self.unwrap(&record, ciphertext, binding, VersionUse::UnwrapForCaller).await?;
+        match ciphertext.kind() {
+            CiphertextKind::DataKey => Ok(key.into_secret_bytes()),
+            _ => {
+                let context = binding::of_value(binding);
+                Ok(cobblestone::open(&key, &context, ciphertext.sealed_value())?)
+            }
+        }
+    }
+
+    /// Moves a ciphertext to the primary version. The new wrapping is unwrapped again and compared
+    /// before it is returned; one that is there already is opened too, then returned as it is.
+    ///
+    /// # Errors
+    /// As [`decrypt`](Self::decrypt). A quarantined version is refused: no campaign is named.
+    pub async fn rewrap(
+        &self,
+        permit: Permit<action::Rewrap>,
+        ciphertext: Ciphertext,
+        binding: &Binding,
+    ) -> Result<Ciphertext> {
+        let record = self.key_of(permit.key(), &ciphertext)?;
+        let version = primary_of(&record)?;
+        let key = self.unwrap(&record, &ciphertext, binding, VersionUse::UnwrapForCaller).await?;
+        if ciphertext.version() == version {
+            return Ok(ciphertext);
+        }
+        let kind = ciphertext.kind();
+        let wrapped = self.wrap(&record, version, kind, binding, &key).await?;
+        let moved = ciphertext.rewrapped(version, wrapped);
+        let again = self.unwrap(&record, &moved, binding, VersionUse::UnwrapForCaller).await?;
+        if !again.is_same_as(&key) {
+            return Err(KmsError::unavailable(
+                "a data key did not come out of its new wrapping as it went in; keep the old one",
+            ));
+        }
+        Ok(moved)
+    }
+
+    async fn make_data_key(
+        &self,
+        path: &KeyPath,
+        kind: CiphertextKind,
+        binding: &Binding,
+    ) -> Result<(SecretKey, Ciphertext)> {
+        let record = self.record(path)?;
+        if record.purpose != Purpose::Encryption {
+            return Err(KmsError::invalid(format!("the key {path} signs; it wraps nothing")));
+        }
+        let version = primary_of(&record)?;
+        let key = SecretKey::make_random()?;
+        let wrapped = self.wrap(&record, version, kind, binding, &key).await?;
+        Ok((key, Ciphertext::of_data_key(record.id, version, wrapped)))
+    }
+
+    async fn wrap(
+        &self,
+        record: &Arc<KeyRecord>,
+        version: KeyVersion,
+        kind: CiphertextKind,
+        binding: &Binding,
+        key: &SecretKey,
+    ) -> Result<[u8; Ciphertext::WRAPPED_KEY]> {
+        let context = binding::of_data_key(Node::of(record, version), kind, binding);
+        let salt = Salt::make_random()?;
+        let derivation = Derivation::new(Role::DekWrap, salt, &context);
+        let input = self.derive(record, version, &derivation).await?;
+        Ok(cobblestone::wrap_key(input, salt, &context, key)?)
+    }
+
+    async fn unwrap(
+        &self,
+        record: &Arc<KeyRecord>,
+        ciphertext: &Ciphertext,
+        binding: &Binding,
+        wanted: VersionUse,
+    ) -> Result<SecretKey> {
+        let number = ciphertext.version();
+        let version = record.version(number).ok_or(KmsError::Rejected)?;
+        if record.state == KeyState::Disabled {
+            return Err(KmsError::key_unusable(format!("the key {} is disabled", record.path)));
+        }
+        let drain = record.quarantine.as_ref().is_some_and(|facts| facts.drain);
+        if !version.state.allows(wanted, drain) {
+            return Err(KmsError::key_unusable(format!(
+                "version {number} of the key {} is {}",
+                record.path, version.state
+            )));
+        }
+        let context = binding::of_data_key(Node::of(record, number), ciphertext.kind(), binding);
+        let message = ciphertext.wrapped_key();
+        let derivation = Derivation::new(Role::DekWrap, cobblestone::salt_of(message)?, &context);
+        let input = self.derive(record, number, &derivation).await?;
+        Ok(cobblestone::unwrap_key(input, &context, message)?)
+    }
+
+    /// The record a ciphertext names, which must be the one permitted.
+    fn key_of(&self, permitted: &KeyPath, ciphertext: &Ciphertext) -> Result<Arc<KeyRecord>> {
+        let record = self.record(permitted).map_err(|_| KmsError::Rejected)?;
+        if record.id == ciphertext.key_id() { Ok(record) } else { Err(KmsError::Rejected) }
+    }
+}
