@@ -1,0 +1,340 @@
+//! The segments as one growing file: rotation, the spare segment, and who may use how much room.
+//!
+//! Invariants:
+//! - a segment's header is durable before the file has a segment's name, so no named segment is ever
+//!   without one;
+//! - once a successor was begun, nothing more is written to the former segment, even if beginning
+//!   the successor failed: its header may have reached the disk;
+//! - ordinary entries never use the last `reserve_bytes` of the room that is allocated.
+
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
+
+use claviger_kms::Timestamp;
+use sha2::{Digest as _, Sha256};
+
+use crate::{
+    AuditConfig, Ended, Header, InstanceId, PreviousSegment, Sequence,
+    directory::Directory,
+    disk::{Disk, is_full},
+    line,
+    segment::{Failure, Line, Segment, length},
+};
+
+/// Everything the writer owns on the disk.
+#[derive(Debug)]
+pub(crate) struct Store {
+    disk: Disk,
+    directory: Directory,
+    config: AuditConfig,
+    instance: InstanceId,
+    segment: Segment,
+    spare: Option<fs::File>,
+    spare_tried: Option<Instant>,
+    preallocated: bool,
+    next: u64,
+    highest_generation: u64,
+    records: u64,
+    syncs: u64,
+}
+
+impl Store {
+    /// Begins a log in an empty directory.
+    pub(crate) fn begin(
+        disk: Disk,
+        directory: Directory,
+        config: AuditConfig,
+        instance: InstanceId,
+    ) -> Result<Self, Failure> {
+        let (spare, preallocated) = make_spare(&disk, &directory, config.segment_bytes)?;
+        let header = header(instance, 1, 0, None);
+        let segment = activate(&disk, &directory, spare, &header, config.segment_bytes)?;
+        let mut store = Self {
+            disk,
+            directory,
+            config,
+            instance,
+            segment,
+            spare: None,
+            spare_tried: None,
+            preallocated,
+            next: 1,
+            highest_generation: 0,
+            records: 0,
+            syncs: 0,
+        };
+        store.ensure_spare();
+        Ok(store)
+    }
+
+    /// Goes on with the last segment of a log that was recovered.
+    pub(crate) fn resume(
+        disk: Disk,
+        directory: Directory,
+        config: AuditConfig,
+        instance: InstanceId,
+        segment: Segment,
+        position: (u64, u64),
+    ) -> Self {
+        let (next, highest_generation) = position;
+        let mut store = Self {
+            disk,
+            directory,
+            config,
+            instance,
+            segment,
+            spare: None,
+            spare_tried: None,
+            preallocated: true,
+            next,
+            highest_generation,
+            records: 0,
+            syncs: 0,
+        };
+        store.reserve_segment();
+        store.ensure_spare();
+        store
+    }
+
+    /// Number of the next record.
+    pub(crate) fn next(&self) -> u64 {
+        self.next
+    }
+
+    pub(crate) fn instance(&self) -> InstanceId {
+        self.instance
+    }
+
+    /// Records and synchronisations since the log was opened.
+    pub(crate) fn counters(&self) -> (u64, u64) {
+        (self.records, self.syncs)
+    }
+
+    pub(crate) fn is_preallocated(&self) -> bool {
+        self.preallocated
+    }
+
+    /// Bytes that ordinary entries may still use, and those beyond for emergencies.
+    pub(crate) fn room(&self) -> (u64, u64) {
+        let spare = self.spare.as_ref().map_or(0, |_| self.config.segment_bytes - HEADER_ROOM);
+        let all = self.segment.left().saturating_add(spare);
+        let ordinary = all.saturating_sub(self.config.reserve_bytes + SLACK);
+        (ordinary, all - ordinary)
+    }
+
+    /// Whether `bytes` more fit where such an entry may be written; allocates if that helps.
+    pub(crate) fn has_room(&mut self, bytes: u64, emergency: bool) -> bool {
+        let fits = |(ordinary, reserve): (u64, u64)| {
+            bytes <= if emergency { ordinary + reserve } else { ordinary }
+        };
+        if fits(self.room()) {
+            return true;
+        }
+        let waited = self.spare_tried.is_none_or(|at| at.elapsed() >= BETWEEN_ATTEMPTS);
+        if waited {
+            self.allocate();
+        }
+        fits(self.room())
+    }
+
+    /// Tries again to get the room there should be. Called from time to time.
+    pub(crate) fn allocate(&mut self) {
+        if self.spare.is_none() {
+            self.reserve_segment();
+            self.ensure_spare();
+        }
+    }
+
+    /// Makes the lines durable, in order. On failure, [`next`](Self::next) says how many were.
+    pub(crate) fn append(&mut self, lines: &[Line]) -> Result<(), Failure> {
+        self.check_in_place()?;
+        let mut rest = lines;
+        let mut may_replace = true;
+        while !rest.is_empty() {
+            let count = self.segment.fitting(rest);
+            if count == 0 {
+                self.begin_segment(Ended::Full)?;
+                if self.segment.fitting(rest) == 0 {
+                    return Err(Failure::Full);
+                }
+                continue;
+            }
+            let (now, later) = rest.split_at(count);
+            self.syncs += 1;
+            match self.segment.append(&self.disk, now) {
+                Ok(()) => {
+                    self.count(now);
+                    rest = later;
+                }
+                Err(Failure::Disk(reason)) if may_replace => {
+                    tracing::error!(%reason, "the audit log begins a new segment after a failure");
+                    may_replace = false;
+                    self.begin_segment(Ended::Failed)?;
+                }
+                Err(Failure::Full) => {
+                    self.reserve_segment();
+                    return Err(Failure::Full);
+                }
+                Err(failure) => return Err(failure),
+            }
+        }
+        self.check_in_place()
+    }
+
+    /// Whether entries could be made durable again, after a failure.
+    pub(crate) fn probe(&mut self) -> Result<(), Failure> {
+        self.check_in_place()?;
+        if self.segment.has_ended() {
+            return self.begin_segment(Ended::Failed);
+        }
+        let synced = self.disk.sync(&self.segment.file);
+        synced.map_err(|error| Failure::Disk(format!("{}: {error}", self.segment.path.display())))
+    }
+
+    fn count(&mut self, lines: &[Line]) {
+        for line in lines {
+            self.next += 1;
+            self.records += 1;
+            self.highest_generation = self.highest_generation.max(line.generation);
+        }
+    }
+
+    fn begin_segment(&mut self, ended: Ended) -> Result<(), Failure> {
+        let spare = match self.spare.take() {
+            Some(spare) => spare,
+            None => {
+                let (spare, preallocated) =
+                    make_spare(&self.disk, &self.directory, self.config.segment_bytes)?;
+                self.preallocated = preallocated;
+                spare
+            }
+        };
+        let previous = self.segment.end(ended);
+        let header = header(self.instance, self.next, self.highest_generation, Some(previous));
+        let size = self.config.segment_bytes;
+        let next = activate(&self.disk, &self.directory, spare, &header, size)?;
+        let former = std::mem::replace(&mut self.segment, next);
+        if let Err(error) = former.cut_back() {
+            // The header says where it ends; readers do not look beyond.
+            tracing::warn!(segment = %former.path.display(), %error, "cannot cut the segment");
+        }
+        self.ensure_spare();
+        Ok(())
+    }
+
+    /// An unlinked or moved file takes writes for ever, and nobody will find them.
+    fn check_in_place(&self) -> Result<(), Failure> {
+        let path = &self.segment.path;
+        match self.disk.is_at(&self.segment.file, path) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Failure::Disk(format!(
+                "{} was moved or removed; put it back, or restart the service to begin a new log",
+                path.display()
+            ))),
+            Err(error) => Err(Failure::Disk(format!("{}: {error}", path.display()))),
+        }
+    }
+
+    fn reserve_segment(&mut self) {
+        let size = self.config.segment_bytes;
+        match self.disk.allocate(&self.segment.file, size) {
+            Ok(preallocated) => {
+                self.preallocated = preallocated;
+                self.segment.set_room(size);
+            }
+            Err(error) => {
+                tracing::warn!(%error, "no room for the rest of the audit segment");
+                self.segment.set_room(self.segment.bytes());
+            }
+        }
+    }
+
+    fn ensure_spare(&mut self) {
+        self.spare_tried = Some(Instant::now());
+        match make_spare(&self.disk, &self.directory, self.config.segment_bytes) {
+            Ok((spare, preallocated)) => {
+                self.spare = Some(spare);
+                self.preallocated = preallocated;
+            }
+            Err(failure) => {
+                tracing::warn!(?failure, "no room for the next audit segment");
+            }
+        }
+    }
+}
+
+/// The file the next segment will be: empty, allocated, under a name that is no segment's.
+fn make_spare(disk: &Disk, directory: &Directory, size: u64) -> Result<(fs::File, bool), Failure> {
+    let path = directory.spare();
+    let failed = |error: std::io::Error| match is_full(&error) {
+        true => Failure::Full,
+        false => Failure::Disk(format!("{}: {error}", path.display())),
+    };
+    // One that was left by an earlier run keeps its room, which might not be had a second time.
+    let left = disk.open(&path).and_then(|file| Ok((file.metadata()?, file)));
+    let file = match left {
+        Ok((metadata, file)) if metadata.is_file() && metadata.len() == 0 => file,
+        _ => disk.create(&path).map_err(failed)?,
+    };
+    let preallocated = disk.allocate(&file, size).map_err(|error| {
+        // Nothing half allocated is left to take the room from others.
+        let _ = fs::remove_file(&path);
+        failed(error)
+    })?;
+    Ok((file, preallocated))
+}
+
+/// Makes the spare file a segment: header first, name second, each durable before the next step.
+fn activate(
+    disk: &Disk,
+    directory: &Directory,
+    spare: fs::File,
+    header: &Header,
+    size: u64,
+) -> Result<Segment, Failure> {
+    let path = directory.segment(header.first_sequence);
+    let bytes = line::encode(header).map_err(Failure::Disk)?;
+    let named = disk
+        .write(&spare, &bytes, 0)
+        .and_then(|()| disk.sync(&spare))
+        .and_then(|()| fs::rename(directory.spare(), &path))
+        .and_then(|()| disk.sync_directory(directory.path()));
+    match named {
+        Ok(()) => {
+            let hasher = Sha256::new_with_prefix(&bytes);
+            Ok(Segment::new(path, spare, header, length(&bytes), hasher, size))
+        }
+        Err(error) if is_full(&error) => Err(Failure::Full),
+        Err(error) => Err(Failure::Disk(format!("{}: {error}", path.display()))),
+    }
+}
+
+fn header(
+    instance: InstanceId,
+    first: u64,
+    highest_generation: u64,
+    previous: Option<PreviousSegment>,
+) -> Header {
+    Header {
+        format: Header::FORMAT,
+        time: now(),
+        instance,
+        first_sequence: Sequence::new(first),
+        highest_generation,
+        previous,
+    }
+}
+
+/// The wall clock, to the microsecond.
+pub(crate) fn now() -> Timestamp {
+    let now = Timestamp::now();
+    Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now)
+}
+
+/// Room a header takes at most.
+const HEADER_ROOM: u64 = 1024;
+/// Room that a line too long for the end of a segment may leave unused there.
+const SLACK: u64 = line::MAX_LINE as u64;
+const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(100);
