@@ -182,6 +182,13 @@ impl Hierarchy {
         }
     }
 
+    /// Whether the token and the store answer now.
+    pub async fn check(&self) -> (Result<()>, Result<()>) {
+        let token = self.token.check().await.map_err(KmsError::from);
+        let store = self.store.head().await.map(drop).map_err(KmsError::from);
+        (token, store)
+    }
+
     /// A key for the audit log's keyed hashes, and its number.
     #[must_use]
     pub fn audit_hash_key(&self) -> (SecretKey, u32) {

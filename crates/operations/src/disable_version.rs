@@ -1,0 +1,18 @@
+//! Stop a version from unwrapping.
+
+use claviger_kms::{KeyMetadata, Result, VersionRequest};
+use claviger_policy::action;
+
+use crate::LocalKms;
+
+impl LocalKms {
+    pub(crate) async fn disable_version_recorded(
+        &self,
+        request: VersionRequest,
+    ) -> Result<KeyMetadata> {
+        self.change::<action::Disable>(&request.key, async |permit| {
+            self.operations().hierarchy.disable_version(permit, request.version).await
+        })
+        .await
+    }
+}

@@ -1,0 +1,122 @@
+//! What every operation needs: the tree, the policy, the audit log, the counters.
+
+use std::sync::Arc;
+
+use claviger_audit::{
+    AuditDecision, AuditHealth, AuditLog, AuditResult, Digest, Entry, KeyedHasher, Proof,
+    ServiceEvent,
+};
+use claviger_hierarchy::{Hierarchy, HierarchyHealth};
+use claviger_kms::{KeyVersion, KmsError, RequestId, Result, Timestamp};
+use claviger_policy::Policy;
+use serde::Serialize;
+
+use crate::{Caller, LocalKms, metrics::Metrics, readiness::ReadinessCache};
+
+/// The service without its doors.
+#[derive(Debug)]
+pub struct Operations {
+    pub(crate) hierarchy: Hierarchy,
+    pub(crate) policy: Policy,
+    pub(crate) policy_hash: Digest,
+    pub(crate) audit: AuditLog,
+    pub(crate) hasher: KeyedHasher,
+    pub(crate) metrics: Metrics,
+    pub(crate) readiness: ReadinessCache,
+    started_at: Timestamp,
+}
+
+/// State of the service, for operators.
+#[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
+pub struct Status {
+    /// Release of the program.
+    pub version: &'static str,
+    /// When it started.
+    pub started_at: Timestamp,
+    /// Fingerprint of the root.
+    pub root_fingerprint: String,
+    /// SHA-256 of the policy in force.
+    pub policy_hash: Digest,
+    /// Tree and cache.
+    pub hierarchy: HierarchyHealth,
+    /// Audit log.
+    pub audit: AuditHealth,
+}
+
+impl Operations {
+    /// Wires the parts and records that the service started.
+    ///
+    /// # Errors
+    /// [`KmsError::Unavailable`] when the audit log cannot be written.
+    pub async fn start(hierarchy: Hierarchy, policy: Policy, audit: AuditLog) -> Result<Arc<Self>> {
+        let policy_hash = policy.hash().parse()?;
+        let (key, number) = hierarchy.audit_hash_key();
+        let version = KeyVersion::new(number)
+            .ok_or_else(|| KmsError::unavailable("the record-MAC key has number 0"))?;
+        let operations = Arc::new(Self {
+            metrics: Metrics::new(),
+            hasher: KeyedHasher::new(key, version),
+            readiness: ReadinessCache::default(),
+            started_at: Timestamp::now(),
+            hierarchy,
+            policy,
+            policy_hash,
+            audit,
+        });
+        operations.record_event(ServiceEvent::Started).await?;
+        Ok(operations)
+    }
+
+    /// The key service as this caller sees it.
+    #[must_use]
+    pub fn local_kms(self: &Arc<Self>, caller: Caller) -> LocalKms {
+        LocalKms::new(Arc::clone(self), caller)
+    }
+
+    /// State of the service.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        Status {
+            version: env!("CARGO_PKG_VERSION"),
+            started_at: self.started_at,
+            root_fingerprint: self.hierarchy.root().fingerprint.clone(),
+            policy_hash: self.policy_hash,
+            hierarchy: self.hierarchy.health(),
+            audit: self.audit.health(),
+        }
+    }
+
+    /// Counters and gauges in the OpenMetrics text format.
+    #[must_use]
+    pub fn metrics_text(&self) -> String {
+        self.metrics.text(&self.hierarchy.health(), &self.audit.health())
+    }
+
+    /// Wipes expired keys; to be called every few seconds.
+    pub fn sweep(&self) {
+        self.hierarchy.sweep();
+    }
+
+    /// Records that the service stops, closes the audit log and wipes all keys. Call it when no request
+    /// is under way any more.
+    pub async fn stop(&self) {
+        if let Err(error) = self.record_event(ServiceEvent::Stopping).await {
+            tracing::warn!(%error, "the stop could not be recorded");
+        }
+        self.audit.close().await;
+        self.hierarchy.forget_keys();
+    }
+
+    async fn record_event(&self, event: ServiceEvent) -> Result<()> {
+        let request = RequestId::make_random()?;
+        let mut entry = Entry::new(request, event, AuditDecision::Internal, AuditResult::Done);
+        entry.proof = Proof::Internal;
+        entry.policy_hash = Some(self.policy_hash);
+        self.audit.append(entry).await.map_err(|error| {
+            tracing::error!(%error, "the audit log cannot be written");
+            error
+        })?;
+        Ok(())
+    }
+}

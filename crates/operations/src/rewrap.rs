@@ -1,0 +1,33 @@
+//! Move a ciphertext to the primary version.
+
+use claviger_kms::{Action, Ciphertext, Result, Rewrap, Rewrapped};
+use claviger_policy::action;
+
+use crate::{
+    LocalKms,
+    attempt::{Attempt, Attempted},
+};
+
+impl LocalKms {
+    pub(crate) async fn try_rewrap(&self, request: Rewrap) -> Attempted<Rewrapped> {
+        let mut attempt = Attempt::begin(self, Action::Rewrap);
+        let result = self.rewrap_ciphertext(&mut attempt, request).await;
+        Attempted { result, attempt }
+    }
+
+    async fn rewrap_ciphertext(&self, attempt: &mut Attempt, request: Rewrap) -> Result<Rewrapped> {
+        let Rewrap { ciphertext: bytes, binding } = request;
+        attempt.note_binding(self, &binding)?;
+        let ciphertext = Ciphertext::parse(&bytes)?;
+        let key = self.path_or_nobodys(ciphertext.key_id())?;
+        let from = ciphertext.version();
+        attempt.note_version(from);
+        let permit = attempt.permit::<action::Rewrap>(self, &key, &binding.context)?;
+        let moved = self.operations().hierarchy.rewrap(permit, ciphertext, &binding).await?;
+        let to = moved.version();
+        let ciphertext = moved.to_bytes();
+        attempt.note_version(to);
+        attempt.note_sizes(bytes.len(), ciphertext.len());
+        Ok(Rewrapped { ciphertext, key, from, to })
+    }
+}
