@@ -27,11 +27,10 @@ pub fn seal(key: &SecretKey, context: &[u8], plaintext: &[u8]) -> Result<Vec<u8>
 /// # Errors
 /// [`Error::Rejected`] for anything else, whatever the difference.
 pub fn open(key: &SecretKey, context: &[u8], message: &[u8]) -> Result<SecretBytes> {
-    plain_length(message.len() as u64)?;
+    let length = plain_length(message.len() as u64)?;
     let (header, body) = message.split_first_chunk::<OVERHEAD>().ok_or(Error::Rejected)?;
     let key = MessageKey::for_opening(key, context, header)?;
 
-    let length = plain_length(message.len() as u64)?;
     let length = usize::try_from(length).map_err(|_| Error::Rejected)?;
     let mut plaintext = Zeroizing::new(vec![0; length]);
     let (sealed_chunks, sealed_last) = body.as_chunks::<SEALED_CHUNK>();
@@ -47,6 +46,15 @@ pub fn open(key: &SecretKey, context: &[u8], message: &[u8]) -> Result<SecretByt
 
 /// As [`seal`], for a caller who brings the salt and the input key derived for it. The key is taken by
 /// value: one derived key seals one message, for a salt must not come twice under one key.
+///
+/// ```compile_fail,E0382
+/// # use claviger_cobblestone::seal_derived;
+/// # use claviger_kms::{Salt, SecretKey};
+/// let (derived, salt) = (SecretKey::make_random()?, Salt::make_random()?);
+/// seal_derived(derived, salt, b"", b"one message")?;
+/// seal_derived(derived, salt, b"", b"another")?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 ///
 /// # Errors
 /// [`Error::TooLong`].

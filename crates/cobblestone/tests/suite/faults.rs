@@ -96,8 +96,12 @@ fn a_writer_says_when_not_even_the_header_or_the_last_chunk_is_taken() {
 
 #[test]
 fn a_reader_keeps_refusing_after_it_has_refused() {
+    // Chunk 1 stands there twice, altered and then as it was: the second must not be taken.
     let mut message = seal(&key(&KEY), b"", &pattern(4 * CHUNK)).unwrap();
-    message[OVERHEAD + SEALED_CHUNK] ^= 1;
+    let chunk_1 = OVERHEAD + SEALED_CHUNK..OVERHEAD + 2 * SEALED_CHUNK;
+    let mut altered = message[chunk_1.clone()].to_vec();
+    altered[0] ^= 1;
+    message.splice(chunk_1.start..chunk_1.start, altered);
     let mut reader = Reader::new(Cursor::new(message), &key(&KEY), b"").unwrap();
     let mut first = vec![0; CHUNK];
     reader.read_exact(&mut first).unwrap();
