@@ -13,6 +13,7 @@ mod purpose;
 mod secret;
 mod service;
 mod state;
+mod wiped_buffer;
 pub mod wire;
 
 pub use action::Action;
@@ -33,3 +34,4 @@ pub use service::{
     MAX_BATCH, Rewrap, Rewrapped, VersionMetadata, VersionRequest,
 };
 pub use state::{KeyState, Requirement, TRANSITIONS, Transition, VersionState, VersionUse};
+pub use wiped_buffer::WipedBuffer;

@@ -62,6 +62,7 @@ pub trait KeyManagementService: Send + Sync {
 
     /// Many [`encrypt`](Self::encrypt)s.
     async fn encrypt_batch(&self, items: Vec<Encrypt>) -> Result<Vec<Result<Encrypted>>> {
+        self.capabilities().check_batch(items.len())?;
         let mut results = Vec::with_capacity(items.len());
         for item in items {
             results.push(self.encrypt(item).await);
@@ -70,6 +71,7 @@ pub trait KeyManagementService: Send + Sync {
     }
     /// Many [`decrypt`](Self::decrypt)s.
     async fn decrypt_batch(&self, items: Vec<Decrypt>) -> Result<Vec<Result<Decrypted>>> {
+        self.capabilities().check_batch(items.len())?;
         let mut results = Vec::with_capacity(items.len());
         for item in items {
             results.push(self.decrypt(item).await);
@@ -81,6 +83,7 @@ pub trait KeyManagementService: Send + Sync {
         &self,
         items: Vec<GenerateDataKey>,
     ) -> Result<Vec<Result<DataKey>>> {
+        self.capabilities().check_batch(items.len())?;
         let mut results = Vec::with_capacity(items.len());
         for item in items {
             results.push(self.generate_data_key(item).await);
@@ -89,6 +92,7 @@ pub trait KeyManagementService: Send + Sync {
     }
     /// Many [`rewrap`](Self::rewrap)s.
     async fn rewrap_batch(&self, items: Vec<Rewrap>) -> Result<Vec<Result<Rewrapped>>> {
+        self.capabilities().check_batch(items.len())?;
         let mut results = Vec::with_capacity(items.len());
         for item in items {
             results.push(self.rewrap(item).await);
@@ -115,6 +119,22 @@ pub struct Capabilities {
     pub max_value: usize,
     /// Most items of a batch.
     pub max_batch: usize,
+}
+
+impl Capabilities {
+    /// Checks the number of items of a batch.
+    ///
+    /// # Errors
+    /// [`KmsError::Invalid`] naming the limit when there are more than [`Self::max_batch`].
+    pub fn check_batch(&self, items: usize) -> Result<()> {
+        if items > self.max_batch {
+            return Err(KmsError::invalid(format!(
+                "the batch has {items} items; at most {} are allowed, send several batches",
+                self.max_batch
+            )));
+        }
+        Ok(())
+    }
 }
 
 /// Most items of a batch over Claviger's own API.
