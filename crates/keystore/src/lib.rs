@@ -2,8 +2,11 @@
 
 mod error;
 mod record;
+mod rules;
+mod sqlite;
 mod store;
 
 pub use error::StoreError;
 pub use record::{KeyRecord, Material, Quarantine, QuarantineReason, VersionRecord};
+pub use sqlite::SqliteStore;
 pub use store::{Commit, Document, KeyStore, PutDocument, PutRecord, StoredHead, StoredRecord};

@@ -2,7 +2,8 @@
 //!
 //! Invariants: a commit changes all of its records, documents and the head, or nothing; it succeeds
 //! only if the head's generation is the one the writer saw. The store keeps bytes and MACs and checks
-//! neither: whoever holds the record-MAC key does.
+//! neither: whoever holds the record-MAC key does. What a store refuses is in `rules.rs`, the same for
+//! every store.
 
 use std::{fmt, time::Duration};
 
@@ -27,7 +28,8 @@ pub trait KeyStore: Send + Sync + fmt::Debug {
         after: Option<KeyId>,
         limit: usize,
     ) -> Result<Vec<StoredRecord>, StoreError>;
-    /// Changes records, documents and head in one step.
+    /// Changes records, documents and head in one step. [`StoreError::Conflict`] says what has changed
+    /// meanwhile; [`StoreError::Refused`] comes from [`Commit::check`].
     async fn commit(&self, commit: Commit) -> Result<(), StoreError>;
 
     /// A named document beside the records (root facts, campaigns, checkpoints), not under the head.
@@ -35,9 +37,11 @@ pub trait KeyStore: Send + Sync + fmt::Debug {
     /// Writes a document if its revision is still the one expected; returns the new revision.
     async fn put_document(&self, put: PutDocument) -> Result<u64, StoreError>;
 
-    /// The generation, whenever it changes (also by other processes, where the store is shared).
+    /// The generation (0 in an empty store), whenever it changes (also by other processes, where the
+    /// store is shared).
     fn watch(&self) -> tokio::sync::watch::Receiver<u64>;
-    /// Takes or renews a named lease for `holder`; `false` while another holds it.
+    /// Takes or renews a named lease for `holder`; `false` while another holds it. A term of zero gives
+    /// it up. A lease saves work that two would do twice; only compare-and-swap keeps writes apart.
     async fn lease(&self, name: &str, holder: &str, term: Duration) -> Result<bool, StoreError>;
 }
 
@@ -121,14 +125,14 @@ impl Commit {
 pub struct PutRecord {
     /// The epoch it replaces; `None` for a new key.
     pub expected_epoch: Option<u64>,
-    /// The record.
+    /// The record; its epoch is one more than expected (1 for a new key).
     pub record: StoredRecord,
 }
 
 /// A document as stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Document {
-    /// One more at every write.
+    /// 1 at first, one more at every write.
     pub revision: u64,
     /// Its bytes.
     pub bytes: Vec<u8>,
@@ -137,10 +141,15 @@ pub struct Document {
 /// A document to write.
 #[derive(Debug, Clone)]
 pub struct PutDocument {
-    /// Its name: 1 to 128 characters of `a-z 0-9 / . _ -`.
+    /// Its name: 1 to [`PutDocument::MAX_NAME`] characters of `a-z 0-9 / . _ -`.
     pub name: String,
     /// The revision it replaces; `None` for a new document.
     pub expected_revision: Option<u64>,
     /// Its bytes.
     pub bytes: Vec<u8>,
+}
+
+impl PutDocument {
+    /// Most characters of a document's name.
+    pub const MAX_NAME: usize = 128;
 }

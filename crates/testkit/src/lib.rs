@@ -1,5 +1,8 @@
 //! For tests only: key services, tokens, stores, faults and the conformance suites.
 
+pub mod key_store_conformance;
 mod memory_kms;
+mod soft_hsm;
 
 pub use memory_kms::MemoryKms;
+pub use soft_hsm::SoftHsm;

@@ -1,0 +1,117 @@
+//! The embedded store: one SQLite file, one process.
+//!
+//! Invariants: every commit is one transaction with full synchronisation, so after a crash the old
+//! state or the new one stands; a second opener is refused; a file that is not certainly ours and whole
+//! is refused and not touched. All SQL runs on one thread of its own, so async callers never block.
+//!
+//! Known limit: the file must be on a local disk (write-ahead logging needs shared memory).
+
+mod commit;
+mod failure;
+mod lease;
+mod open;
+mod read;
+mod schema;
+#[cfg(test)]
+mod tests;
+mod worker;
+
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use claviger_kms::KeyId;
+use tokio::sync::watch;
+
+use crate::{
+    Commit, Document, KeyStore, PutDocument, StoreError, StoredHead, StoredRecord, rules,
+    sqlite::worker::Worker,
+};
+
+/// A key store in one SQLite file. Dropping it waits for what is under way, folds the write-ahead log
+/// into the file and lets the next opener in.
+pub struct SqliteStore {
+    path: PathBuf,
+    generation: Arc<watch::Sender<u64>>,
+    worker: Worker,
+}
+
+impl SqliteStore {
+    /// Opens the store at `path`, or makes it (mode 0600) where there is no file. Blocks while it
+    /// checks the whole file.
+    ///
+    /// Beside the file stand `PATH.lock`, locked as long as the store is open, and SQLite's own
+    /// `PATH-wal` and `PATH-shm`.
+    ///
+    /// # Errors
+    /// [`StoreError::InUse`] when it is open already; [`StoreError::Unreadable`] when the file is not a
+    /// Claviger store, was made by a newer release, or is damaged; [`StoreError::Unavailable`] when
+    /// folder or file cannot be reached or written.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        open::open(path).inspect_err(|error| tracing::error!(%error, "key store not opened"))
+    }
+}
+
+#[async_trait]
+impl KeyStore for SqliteStore {
+    async fn head(&self) -> Result<Option<StoredHead>, StoreError> {
+        self.worker.run(|connection| read::head(connection)).await
+    }
+
+    async fn record(&self, id: KeyId) -> Result<Option<StoredRecord>, StoreError> {
+        self.worker.run(move |connection| read::record(connection, id)).await
+    }
+
+    async fn records(
+        &self,
+        after: Option<KeyId>,
+        limit: usize,
+    ) -> Result<Vec<StoredRecord>, StoreError> {
+        self.worker.run(move |connection| read::records(connection, after, limit)).await
+    }
+
+    async fn commit(&self, commit: Commit) -> Result<(), StoreError> {
+        commit.check()?;
+        let generation = Arc::clone(&self.generation);
+        self.worker
+            .run(move |connection| {
+                commit::commit(connection, &commit)?;
+                // Here and not after the wait: a caller who has gone away has committed all the same.
+                generation.send_replace(commit.head.generation);
+                Ok(())
+            })
+            .await
+    }
+
+    async fn document(&self, name: &str) -> Result<Option<Document>, StoreError> {
+        rules::check_name("document", name)?;
+        let name = name.to_owned();
+        self.worker.run(move |connection| read::document(connection, &name)).await
+    }
+
+    async fn put_document(&self, put: PutDocument) -> Result<u64, StoreError> {
+        put.check()?;
+        self.worker.run(move |connection| commit::put_one_document(connection, &put)).await
+    }
+
+    fn watch(&self) -> watch::Receiver<u64> {
+        self.generation.subscribe()
+    }
+
+    async fn lease(&self, name: &str, holder: &str, term: Duration) -> Result<bool, StoreError> {
+        rules::check_name("lease", name)?;
+        rules::check_name("holder", holder)?;
+        let (name, holder) = (name.to_owned(), holder.to_owned());
+        self.worker.run(move |connection| lease::lease(connection, &name, &holder, term)).await
+    }
+}
+
+impl fmt::Debug for SqliteStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqliteStore").field("path", &self.path).finish_non_exhaustive()
+    }
+}
