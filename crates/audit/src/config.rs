@@ -13,7 +13,7 @@ use crate::AuditError;
 pub struct AuditConfig {
     /// The log's own directory. It is made, for its owner only, if the directory above exists.
     pub directory: PathBuf,
-    /// Size of one segment file in bytes; 64 KiB to 1 GiB, default 64 MiB.
+    /// Size of one segment file in bytes; 4 MiB to 1 GiB, default 64 MiB.
     #[serde(default = "default_segment_bytes")]
     pub segment_bytes: u64,
     /// Room in bytes that only emergency entries may use; at least 16 KiB and at most half a
@@ -81,7 +81,8 @@ fn default_deadline() -> Duration {
     Duration::from_secs(2)
 }
 
-const SMALLEST_SEGMENT: u64 = 64 << 10;
+/// Whole batches must fit into the room of a segment.
+const SMALLEST_SEGMENT: u64 = 4 << 20;
 const LARGEST_SEGMENT: u64 = 1 << 30;
 const SMALLEST_RESERVE: u64 = 16 << 10;
 const SHORTEST_DEADLINE: Duration = Duration::from_millis(10);

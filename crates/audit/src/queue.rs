@@ -133,6 +133,11 @@ impl Queue {
         state.health = health;
     }
 
+    /// The writer goes on, and this is the state so far.
+    pub(crate) fn publish(&self, health: AuditHealth) {
+        self.lock().health = health;
+    }
+
     /// Takes no more entries; those that wait are still written.
     pub(crate) fn close(&self) {
         self.lock().closed = true;

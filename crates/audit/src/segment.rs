@@ -38,7 +38,8 @@ pub(crate) struct Line {
 pub(crate) struct Segment {
     pub(crate) path: PathBuf,
     pub(crate) file: File,
-    pub(crate) first: Sequence,
+    first: Sequence,
+    previous: Option<PreviousSegment>,
     bytes: u64,
     room: u64,
     hasher: Sha256,
@@ -55,7 +56,8 @@ impl Segment {
         hasher: Sha256,
         room: u64,
     ) -> Self {
-        Self { path, file, first: header.first_sequence, bytes, room, hasher, ended: None }
+        let (first, previous) = (header.first_sequence, header.previous);
+        Self { path, file, first, previous, bytes, room, hasher, ended: None }
     }
 
     /// Bytes that can still be written.
@@ -104,15 +106,20 @@ impl Segment {
         Ok(())
     }
 
-    /// Ends the segment, if it has not ended yet, and says what its successor's header says of it.
-    pub(crate) fn end(&mut self, ended: Ended) -> PreviousSegment {
+    /// Ends the segment, if it has not ended yet, and says what its successor's header says of the
+    /// segment before. `next` is the successor's first record: when it is this segment's own, this
+    /// one has none and is replaced, not followed.
+    pub(crate) fn end(&mut self, ended: Ended, next: Sequence) -> Option<PreviousSegment> {
         let ended = *self.ended.get_or_insert(ended);
-        PreviousSegment {
+        if next == self.first {
+            return self.previous;
+        }
+        Some(PreviousSegment {
             first_sequence: self.first,
             bytes: self.bytes,
             sha256: Digest::from_bytes(self.hasher.clone().finalize().into()),
             ended,
-        }
+        })
     }
 
     /// Whether nothing more is written here.

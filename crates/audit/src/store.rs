@@ -33,6 +33,7 @@ pub(crate) struct Store {
     segment: Segment,
     spare: Option<fs::File>,
     spare_tried: Option<Instant>,
+    spare_failure: Option<Failure>,
     preallocated: bool,
     next: u64,
     highest_generation: u64,
@@ -59,6 +60,7 @@ impl Store {
             segment,
             spare: None,
             spare_tried: None,
+            spare_failure: None,
             preallocated,
             next: 1,
             highest_generation: 0,
@@ -87,6 +89,7 @@ impl Store {
             segment,
             spare: None,
             spare_tried: None,
+            spare_failure: None,
             preallocated: true,
             next,
             highest_generation,
@@ -120,7 +123,11 @@ impl Store {
     pub(crate) fn room(&self) -> (u64, u64) {
         let spare = self.spare.as_ref().map_or(0, |_| self.config.segment_bytes - HEADER_ROOM);
         let all = self.segment.left().saturating_add(spare);
-        let ordinary = all.saturating_sub(self.config.reserve_bytes + SLACK);
+        // Less than any line might need counts as nothing: full is full for every entry alike.
+        let ordinary = match all.saturating_sub(self.config.reserve_bytes + SLACK) {
+            ordinary if ordinary < SLACK => 0,
+            ordinary => ordinary,
+        };
         (ordinary, all - ordinary)
     }
 
@@ -132,11 +139,15 @@ impl Store {
         if fits(self.room()) {
             return true;
         }
-        let waited = self.spare_tried.is_none_or(|at| at.elapsed() >= BETWEEN_ATTEMPTS);
-        if waited {
+        if self.spare_tried.is_none_or(|at| at.elapsed() >= BETWEEN_ATTEMPTS) {
             self.allocate();
         }
         fits(self.room())
+    }
+
+    /// Why there is no room.
+    pub(crate) fn lack(&self) -> Failure {
+        self.spare_failure.clone().unwrap_or(Failure::Full)
     }
 
     /// Tries again to get the room there should be. Called from time to time.
@@ -202,17 +213,12 @@ impl Store {
     }
 
     fn begin_segment(&mut self, ended: Ended) -> Result<(), Failure> {
-        let spare = match self.spare.take() {
-            Some(spare) => spare,
-            None => {
-                let (spare, preallocated) =
-                    make_spare(&self.disk, &self.directory, self.config.segment_bytes)?;
-                self.preallocated = preallocated;
-                spare
-            }
-        };
-        let previous = self.segment.end(ended);
-        let header = header(self.instance, self.next, self.highest_generation, Some(previous));
+        self.allocate();
+        let Some(spare) = self.spare.take() else { return Err(self.lack()) };
+        // Should this fail, the spare is lost, and the next attempt makes another at once.
+        self.spare_tried = None;
+        let previous = self.segment.end(ended, Sequence::new(self.next));
+        let header = header(self.instance, self.next, self.highest_generation, previous);
         let size = self.config.segment_bytes;
         let next = activate(&self.disk, &self.directory, spare, &header, size)?;
         let former = std::mem::replace(&mut self.segment, next);
@@ -256,10 +262,14 @@ impl Store {
         match make_spare(&self.disk, &self.directory, self.config.segment_bytes) {
             Ok((spare, preallocated)) => {
                 self.spare = Some(spare);
+                self.spare_failure = None;
                 self.preallocated = preallocated;
             }
             Err(failure) => {
-                tracing::warn!(?failure, "no room for the next audit segment");
+                if self.spare_failure.is_none() {
+                    tracing::warn!(?failure, "the next audit segment cannot be allocated");
+                }
+                self.spare_failure = Some(failure);
             }
         }
     }

@@ -53,3 +53,6 @@ impl Faults {
         }
     }
 }
+
+mod faults;
+mod schema;

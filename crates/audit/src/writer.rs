@@ -4,13 +4,16 @@
 //! entry whose caller's time has passed before its turn is not written.
 
 use std::{
+    ops::Range,
     sync::Arc,
     time::{Duration, Instant},
 };
 
+use tokio::sync::oneshot;
+
 use crate::{
-    AuditError, AuditHealth, Failing, Record, Sequence, line,
-    queue::{Group, Queue, Work},
+    AuditConfig, AuditError, AuditHealth, Failing, Record, Sequence, line,
+    queue::{Group, Queue, Stamped, Work},
     segment::{Failure, Line, length},
     store::{Store, now},
 };
@@ -19,123 +22,142 @@ use crate::{
 pub(crate) struct Writer {
     queue: Arc<Queue>,
     store: Store,
-    config: crate::AuditConfig,
+    config: AuditConfig,
     failing: Option<Failing>,
 }
 
-/// A group whose lines are encoded, and the numbers it gets.
+/// What is about to be written together, and whom it concerns.
+#[derive(Default)]
+struct Batch {
+    lines: Vec<Line>,
+    bytes: u64,
+    groups: Vec<Numbered>,
+}
+
+/// The numbers a group gets, and who waits for them.
 struct Numbered {
-    first: u64,
-    count: u64,
-    reply: tokio::sync::oneshot::Sender<Result<Vec<Sequence>, AuditError>>,
+    numbers: Range<u64>,
+    reply: oneshot::Sender<Result<Vec<Sequence>, AuditError>>,
 }
 
 impl Writer {
-    pub(crate) fn new(queue: Arc<Queue>, store: Store, config: crate::AuditConfig) -> Self {
-        Self { queue, store, config, failing: None }
+    pub(crate) fn new(queue: Arc<Queue>, store: Store, config: AuditConfig) -> Self {
+        let mut writer = Self { queue, store, config, failing: None };
+        writer.note(None);
+        writer.queue.done(writer.health());
+        writer
     }
 
     /// Works until the queue is closed and empty.
     pub(crate) fn run(mut self) {
         let gone = Gone(Arc::clone(&self.queue));
         loop {
-            let troubled = self.failing.is_some() || self.store.room().0 == 0;
-            match self.queue.take(troubled.then_some(BETWEEN_LOOKS)) {
+            match self.queue.take(self.failing.as_ref().map(|_| BETWEEN_LOOKS)) {
                 Work::Write(groups) => self.write(groups),
                 Work::Look => self.look(),
                 Work::Stop => break,
             }
         }
+        // The directory is free before anyone hears of the end.
+        drop(self.store);
         drop(gone);
     }
 
     fn write(&mut self, groups: Vec<Group>) {
-        let mut lines = Vec::new();
-        let mut accepted = Vec::new();
-        let mut bytes = 0;
-        let mut refused = None;
-        for group in groups {
-            match self.accept(group, &lines, &mut bytes) {
-                Ok((numbered, mut more)) => {
-                    lines.append(&mut more);
-                    accepted.push(numbered);
+        let mut batch = Batch::default();
+        let mut failure = None;
+        for Group { entries, expires, reply } in groups {
+            if expires <= Instant::now() {
+                let _ = reply.send(Err(AuditError::TimedOut { deadline: self.config.deadline }));
+                continue;
+            }
+            let emergency = entries.iter().all(|stamped| stamped.entry.emergency);
+            let mut records = self.records(entries);
+            let mut lines = self.encode(&mut records, &batch);
+            let mut fits = self.fits(&lines, &batch, emergency);
+            if !fits && !batch.lines.is_empty() {
+                // What was accepted before may be what fills the room: write it, then look again.
+                failure = self.flush(std::mem::take(&mut batch)).err().or(failure);
+                lines = self.encode(&mut records, &batch);
+                fits = self.fits(&lines, &batch, emergency);
+            }
+            match lines {
+                Err(reason) => drop(reply.send(Err(AuditError::Failing { reason }))),
+                Ok(_) if !fits => {
+                    let lack = self.store.lack();
+                    let _ = reply.send(Err(self.error(&lack)));
+                    failure = Some(lack);
                 }
-                Err(Some(failure)) => refused = Some(failure),
-                Err(None) => {}
+                Ok(lines) => batch.add(lines, self.store.next(), reply),
             }
         }
-        let outcome = self.store.append(&lines);
-        self.note(outcome.clone().err().or(refused));
-        // Published before the callers are woken: who asks for the health next sees this state.
-        self.queue.done(self.health());
-        for group in accepted {
-            let durable = group.first + group.count <= self.store.next();
-            let _ = group.reply.send(match &outcome {
-                Err(failure) if !durable => Err(self.error(failure)),
-                _ => Ok((group.first..group.first + group.count).map(Sequence::new).collect()),
-            });
+        if !batch.lines.is_empty() {
+            failure = self.flush(batch).err().or(failure);
         }
+        if failure.is_some() {
+            self.note(failure);
+        }
+        self.queue.done(self.health());
     }
 
-    /// Encodes a group behind the lines accepted so far, or answers its caller with the refusal.
-    fn accept(
-        &mut self,
-        group: Group,
-        before: &[Line],
-        bytes: &mut u64,
-    ) -> Result<(Numbered, Vec<Line>), Option<Failure>> {
-        let Group { entries, expires, reply } = group;
-        if expires <= Instant::now() {
-            let _ = reply.send(Err(AuditError::TimedOut { deadline: self.config.deadline }));
-            return Err(None);
+    fn records(&self, entries: Vec<Stamped>) -> Vec<Record> {
+        let record = |stamped: Stamped| Record {
+            sequence: Sequence::new(0),
+            time: stamped.time,
+            monotonic_us: stamped.monotonic_us,
+            instance: self.store.instance(),
+            durable: 0,
+            entry: stamped.entry,
+        };
+        entries.into_iter().map(record).collect()
+    }
+
+    /// Numbers the records behind those of the batch and encodes them.
+    fn encode(&self, records: &mut [Record], batch: &Batch) -> Result<Vec<Line>, String> {
+        let first = self.store.next() + count(&batch.lines);
+        let mut lines = Vec::with_capacity(records.len());
+        for (number, record) in (first..).zip(records) {
+            record.sequence = Sequence::new(number);
+            record.durable = self.store.next() - 1;
+            let generation = record.entry.change.map_or(0, |change| change.generation);
+            lines.push(Line { bytes: line::encode(record)?, generation });
         }
-        let durable = self.store.next() - 1;
-        let first = self.store.next() + u64::try_from(before.len()).unwrap_or(u64::MAX);
-        let emergency = entries.iter().all(|stamped| stamped.entry.emergency);
-        let mut lines = Vec::with_capacity(entries.len());
-        for (sequence, stamped) in (first..).zip(entries) {
-            let record = Record {
-                sequence: Sequence::new(sequence),
-                time: stamped.time,
-                monotonic_us: stamped.monotonic_us,
-                instance: self.store.instance(),
-                durable,
-                entry: stamped.entry,
-            };
-            match line::encode(&record) {
-                Ok(bytes) => {
-                    let generation = record.entry.change.map_or(0, |change| change.generation);
-                    lines.push(Line { bytes, generation });
-                }
-                Err(reason) => {
-                    let _ = reply.send(Err(AuditError::Failing { reason }));
-                    return Err(None);
-                }
-            }
+        Ok(lines)
+    }
+
+    fn fits(&mut self, lines: &Result<Vec<Line>, String>, batch: &Batch, emergency: bool) -> bool {
+        let more = lines.as_ref().map_or(0, |lines| bytes_of(lines));
+        self.store.has_room(batch.bytes + more, emergency)
+    }
+
+    /// Makes a batch durable and answers those who wait for it.
+    fn flush(&mut self, batch: Batch) -> Result<(), Failure> {
+        let outcome = self.store.append(&batch.lines);
+        let durable = self.store.next();
+        self.note(outcome.clone().err());
+        // Published before the callers are woken: who asks for the health next sees this state.
+        self.queue.publish(self.health());
+        for Numbered { numbers, reply } in batch.groups {
+            let _ = reply.send(match &outcome {
+                Err(failure) if numbers.end > durable => Err(self.error(failure)),
+                _ => Ok(numbers.map(Sequence::new).collect()),
+            });
         }
-        let more: u64 = lines.iter().map(|line| length(&line.bytes)).sum();
-        if !self.store.has_room(*bytes + more, emergency) {
-            let _ = reply.send(Err(self.error(&Failure::Full)));
-            return Err(Some(Failure::Full));
-        }
-        *bytes += more;
-        let count = u64::try_from(lines.len()).unwrap_or(u64::MAX);
-        Ok((Numbered { first, count, reply }, lines))
+        outcome
     }
 
     /// Looks whether a failure has passed, so that the health report says so before anyone writes.
     fn look(&mut self) {
         self.store.allocate();
-        let failure = match self.store.probe() {
-            Ok(()) if self.store.room().0 == 0 => Some(Failure::Full),
-            outcome => outcome.err(),
-        };
+        let failure = self.store.probe().err();
         self.note(failure);
         self.queue.done(self.health());
     }
 
+    /// Notes a failure, or that there is none any more. Without room for ordinary entries there is.
     fn note(&mut self, failure: Option<Failure>) {
-        let Some(failure) = failure else {
+        let full = || (self.store.room().0 == 0).then(|| self.store.lack());
+        let Some(failure) = failure.or_else(full) else {
             if self.failing.take().is_some() {
                 tracing::info!("the audit log can be written again");
             }
@@ -176,6 +198,28 @@ pub(crate) fn health_of(store: &Store, failing: Option<Failing>) -> AuditHealth 
         records,
         syncs,
     }
+}
+
+impl Batch {
+    fn add(
+        &mut self,
+        mut lines: Vec<Line>,
+        next: u64,
+        reply: oneshot::Sender<Result<Vec<Sequence>, AuditError>>,
+    ) {
+        let first = next + count(&self.lines);
+        self.groups.push(Numbered { numbers: first..first + count(&lines), reply });
+        self.bytes += bytes_of(&lines);
+        self.lines.append(&mut lines);
+    }
+}
+
+fn count(lines: &[Line]) -> u64 {
+    u64::try_from(lines.len()).unwrap_or(u64::MAX)
+}
+
+fn bytes_of(lines: &[Line]) -> u64 {
+    lines.iter().map(|line| length(&line.bytes)).sum()
 }
 
 /// Tells waiting and later callers that there is no writer any more, also after a panic.

@@ -1,0 +1,145 @@
+//! A disk whose `fsync` fails, and one that hangs.
+
+use std::{
+    io::ErrorKind,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use claviger_kms::{Action, RequestId};
+use tempfile::TempDir;
+
+use super::{Fault, Faults, Operation};
+use crate::{
+    AuditConfig, AuditDecision, AuditError, AuditLog, AuditResult, Ended, Entry, disk::Disk,
+    read_segment, segments,
+};
+
+async fn open(deadline: Duration) -> (TempDir, PathBuf, AuditLog, Faults) {
+    let home = tempfile::tempdir().unwrap();
+    let mut config = AuditConfig::in_directory(home.path().join("audit"));
+    config.segment_bytes = 4 << 20;
+    config.reserve_bytes = 1 << 20;
+    config.deadline = deadline;
+    let directory = config.directory.clone();
+    let disk = Disk::default();
+    let faults = disk.faults.clone();
+    let (log, _) = AuditLog::open_on(config, disk).await.unwrap();
+    (home, directory, log, faults)
+}
+
+fn entry() -> Entry {
+    let request = RequestId::make_random().unwrap();
+    Entry::new(request, Action::Encrypt, AuditDecision::Allowed, AuditResult::Done)
+}
+
+/// Closes, opens again on a sound disk, and returns the next number.
+async fn next_after_reopening(log: AuditLog, directory: &Path) -> u64 {
+    log.close().await;
+    let mut config = AuditConfig::in_directory(directory);
+    config.segment_bytes = 4 << 20;
+    config.reserve_bytes = 1 << 20;
+    let (log, recovered) = AuditLog::open(config).await.unwrap();
+    log.close().await;
+    recovered.next_sequence
+}
+
+/// PostgreSQL learned in 2018 that a second `fsync` on the same file may succeed although the first
+/// one's pages were lost. So the file is left, and what was not acknowledged is written elsewhere.
+#[tokio::test]
+async fn a_failed_sync_moves_the_unacknowledged_records_to_a_new_segment() {
+    let (_home, directory, log, faults) = open(Duration::from_secs(2)).await;
+    log.append(entry()).await.unwrap();
+    faults.add(Operation::Sync, Fault::Fails(ErrorKind::Other));
+    assert_eq!(log.append(entry()).await.unwrap().number(), 2);
+    assert_eq!(log.append(entry()).await.unwrap().number(), 3);
+    assert!(log.health().is_ok());
+    let paths = segments(&directory).unwrap();
+    let header = read_segment(&paths[1]).unwrap().header().clone();
+    assert_eq!(header.previous.unwrap().ended, Ended::Failed);
+    assert_eq!(header.first_sequence.number(), 2);
+    // The surplus of the failed file is cut, so that no record stands twice.
+    assert_eq!(read_segment(&paths[0]).unwrap().count(), 1);
+    assert_eq!(next_after_reopening(log, &directory).await, 4);
+}
+
+#[tokio::test]
+async fn a_disk_that_fails_twice_acknowledges_nothing_and_recovers() {
+    let (_home, directory, log, faults) = open(Duration::from_secs(2)).await;
+    log.append(entry()).await.unwrap();
+    for _ in 0..2 {
+        faults.add(Operation::Sync, Fault::Fails(ErrorKind::Other));
+    }
+    let refused = log.append(entry()).await;
+    assert!(matches!(refused, Err(AuditError::Failing { .. })), "{refused:?}");
+    assert!(!log.health().is_ok());
+    faults.clear();
+    assert_eq!(log.append(entry()).await.unwrap().number(), 2);
+    assert!(log.health().is_ok());
+    assert_eq!(next_after_reopening(log, &directory).await, 3);
+}
+
+/// The header of the new segment is durable, its records are not: the next attempt must neither
+/// write to the old segment again nor leave two segments that begin with the same record.
+#[tokio::test]
+async fn a_new_segment_that_fails_too_is_replaced() {
+    let (_home, directory, log, faults) = open(Duration::from_secs(2)).await;
+    log.append(entry()).await.unwrap();
+    faults.add(Operation::Sync, Fault::Fails(ErrorKind::Other)); // the first segment
+    faults.add(Operation::Write, Fault::Hangs(Duration::ZERO)); // the new one's header
+    faults.add(Operation::Write, Fault::Fails(ErrorKind::Other)); // its records
+    let refused = log.append(entry()).await;
+    assert!(matches!(refused, Err(AuditError::Failing { .. })), "{refused:?}");
+    let numbers = log.append_all((0..300).map(|_| entry()).collect()).await.unwrap();
+    assert_eq!(numbers[0].number(), 2);
+    assert_eq!(next_after_reopening(log, &directory).await, 302);
+}
+
+#[tokio::test]
+async fn a_write_refused_for_want_of_room_is_undone_and_tried_again() {
+    let (_home, directory, log, faults) = open(Duration::from_secs(2)).await;
+    log.append(entry()).await.unwrap();
+    faults.add(Operation::Write, Fault::Fails(ErrorKind::StorageFull));
+    let refused = log.append(entry()).await;
+    assert!(matches!(refused, Err(AuditError::Full { .. })), "{refused:?}");
+    assert_eq!(log.append(entry()).await.unwrap().number(), 2);
+    assert_eq!(segments(&directory).unwrap().len(), 1);
+    assert_eq!(next_after_reopening(log, &directory).await, 3);
+}
+
+#[tokio::test]
+async fn a_hanging_disk_costs_one_deadline_and_then_nothing() {
+    let (_home, directory, log, faults) = open(Duration::from_millis(200)).await;
+    faults.add(Operation::Sync, Fault::Hangs(Duration::from_millis(1500)));
+    let begun = Instant::now();
+    let late = log.append(entry()).await;
+    assert!(matches!(late, Err(AuditError::TimedOut { .. })), "{late:?}");
+    assert!(begun.elapsed() < Duration::from_millis(800), "{:?}", begun.elapsed());
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    let begun = Instant::now();
+    for _ in 0..100 {
+        let refused = log.append(entry()).await;
+        assert!(matches!(refused, Err(AuditError::Failing { .. })), "{refused:?}");
+    }
+    assert!(begun.elapsed() < Duration::from_millis(100), "{:?}", begun.elapsed());
+    assert!(!log.health().is_ok());
+    tokio::time::sleep(Duration::from_millis(1600)).await;
+    assert!(log.health().is_ok(), "{:?}", log.health());
+    // The late one became durable: it holds its number, though nobody was told.
+    assert_eq!(log.append(entry()).await.unwrap().number(), 2);
+    assert_eq!(next_after_reopening(log, &directory).await, 3);
+}
+
+#[tokio::test]
+async fn an_entry_whose_time_passed_before_its_turn_is_not_written() {
+    let (_home, directory, log, faults) = open(Duration::from_millis(300)).await;
+    faults.add(Operation::Sync, Fault::Hangs(Duration::from_millis(700)));
+    let (first, second) = tokio::join!(log.append(entry()), async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        log.append(entry()).await
+    });
+    assert!(matches!(first, Err(AuditError::TimedOut { .. })), "{first:?}");
+    assert!(matches!(second, Err(AuditError::TimedOut { .. })), "{second:?}");
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(next_after_reopening(log, &directory).await, 2);
+}
