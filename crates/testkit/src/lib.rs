@@ -1,6 +1,7 @@
 //! For tests only: key services, tokens, stores, faults and the conformance suites.
 
 pub mod key_store_conformance;
+pub mod kms_conformance;
 mod memory_kms;
 mod soft_hsm;
 

@@ -163,3 +163,8 @@ async fn out_of_reach_is_retryable_and_passes() {
     service.set_reachable(true);
     assert!(service.describe_key(&path("eu")).await.is_ok());
 }
+
+#[tokio::test]
+async fn does_what_every_key_service_must_do() {
+    crate::kms_conformance::run(std::sync::Arc::new(MemoryKms::new()), "conformance").await;
+}
