@@ -1,1 +1,23 @@
-//! Under construction.
+#![doc = include_str!("../README.md")]
+
+mod data_key;
+mod envelopes;
+mod error;
+pub mod file;
+mod header;
+mod inspect;
+mod payload;
+mod provider;
+mod record;
+mod reuse;
+#[cfg(test)]
+mod vectors;
+mod wrap;
+
+pub use envelopes::{Envelopes, RewrappedHeader, WrapOutcome};
+pub use error::{EnvelopeError, Result};
+pub use header::{EnvelopeKind, Header};
+pub use inspect::{Inspection, WrapInspection, inspect, key_version};
+pub use provider::Provider;
+pub use reuse::DataKeyReuse;
+pub use wrap::Wrap;
