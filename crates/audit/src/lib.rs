@@ -16,6 +16,7 @@ mod reader;
 mod record;
 mod recovery;
 mod segment;
+mod spare;
 mod store;
 mod words;
 mod writer;

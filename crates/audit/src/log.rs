@@ -61,6 +61,8 @@ impl AuditLog {
 
     /// Records one entry and returns its number when it is durable.
     ///
+    /// Dropping the future does not withdraw the entry.
+    ///
     /// # Errors
     /// [`AuditError::Full`] at once when there is no room; [`AuditError::Failing`] when the disk
     /// fails, at once while it does not answer; [`AuditError::TimedOut`] after the deadline;
@@ -105,5 +107,16 @@ impl AuditLog {
 impl Drop for AuditLog {
     fn drop(&mut self) {
         self.queue.close();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_is_shared_between_threads() {
+        fn shared<T: Send + Sync + std::fmt::Debug>() {}
+        shared::<AuditLog>();
     }
 }

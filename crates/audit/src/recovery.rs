@@ -72,8 +72,11 @@ pub(crate) fn open(config: AuditConfig, disk: Disk) -> Result<(Store, Recovered)
             bytes = whole.torn_bytes,
             "cut off unacknowledged audit records that a crash left"
         );
-        file.set_len(whole.bytes).and_then(|()| file.sync_all()).map_err(unusable)?;
+        file.set_len(whole.bytes).map_err(unusable)?;
     }
+    // After a kill, records may have been read that are only in the page cache; a successor's header
+    // must never state more than is durable.
+    file.sync_all().map_err(unusable)?;
     let recovered = Recovered {
         next_sequence: whole.next,
         highest_generation: whole.highest_generation,

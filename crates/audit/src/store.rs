@@ -12,16 +12,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use claviger_kms::Timestamp;
-use sha2::{Digest as _, Sha256};
-
 use crate::{
     AuditConfig, Ended, Header, InstanceId, PreviousSegment, Sequence,
     directory::Directory,
-    disk::{Disk, is_full},
+    disk::Disk,
     line,
-    segment::{Failure, Line, Segment, length},
+    segment::{Failure, Line, Segment},
+    spare::{activate, make_spare},
 };
+use claviger_kms::Timestamp;
 
 /// Everything the writer owns on the disk.
 #[derive(Debug)]
@@ -244,6 +243,9 @@ impl Store {
     }
 
     fn reserve_segment(&mut self) {
+        if self.segment.has_ended() {
+            return;
+        }
         let size = self.config.segment_bytes;
         match self.disk.allocate(&self.segment.file, size) {
             Ok(preallocated) => {
@@ -259,7 +261,10 @@ impl Store {
 
     fn ensure_spare(&mut self) {
         self.spare_tried = Some(Instant::now());
-        match make_spare(&self.disk, &self.directory, self.config.segment_bytes) {
+        let size = self.config.segment_bytes;
+        let made =
+            self.check_in_place().and_then(|()| make_spare(&self.disk, &self.directory, size));
+        match made {
             Ok((spare, preallocated)) => {
                 self.spare = Some(spare);
                 self.spare_failure = None;
@@ -272,52 +277,6 @@ impl Store {
                 self.spare_failure = Some(failure);
             }
         }
-    }
-}
-
-/// The file the next segment will be: empty, allocated, under a name that is no segment's.
-fn make_spare(disk: &Disk, directory: &Directory, size: u64) -> Result<(fs::File, bool), Failure> {
-    let path = directory.spare();
-    let failed = |error: std::io::Error| match is_full(&error) {
-        true => Failure::Full,
-        false => Failure::Disk(format!("{}: {error}", path.display())),
-    };
-    // One that was left by an earlier run keeps its room, which might not be had a second time.
-    let left = disk.open(&path).and_then(|file| Ok((file.metadata()?, file)));
-    let file = match left {
-        Ok((metadata, file)) if metadata.is_file() && metadata.len() == 0 => file,
-        _ => disk.create(&path).map_err(failed)?,
-    };
-    let preallocated = disk.allocate(&file, size).map_err(|error| {
-        // Nothing half allocated is left to take the room from others.
-        let _ = fs::remove_file(&path);
-        failed(error)
-    })?;
-    Ok((file, preallocated))
-}
-
-/// Makes the spare file a segment: header first, name second, each durable before the next step.
-fn activate(
-    disk: &Disk,
-    directory: &Directory,
-    spare: fs::File,
-    header: &Header,
-    size: u64,
-) -> Result<Segment, Failure> {
-    let path = directory.segment(header.first_sequence);
-    let bytes = line::encode(header).map_err(Failure::Disk)?;
-    let named = disk
-        .write(&spare, &bytes, 0)
-        .and_then(|()| disk.sync(&spare))
-        .and_then(|()| fs::rename(directory.spare(), &path))
-        .and_then(|()| disk.sync_directory(directory.path()));
-    match named {
-        Ok(()) => {
-            let hasher = Sha256::new_with_prefix(&bytes);
-            Ok(Segment::new(path, spare, header, length(&bytes), hasher, size))
-        }
-        Err(error) if is_full(&error) => Err(Failure::Full),
-        Err(error) => Err(Failure::Disk(format!("{}: {error}", path.display()))),
     }
 }
 
