@@ -170,3 +170,22 @@ async fn nothing_shown_holds_the_record() {
     assert!(!shown.contains("correct") && !shown.contains("99, 111, 114, 114"));
     assert!(shown.contains("SecretBytes(28 bytes)") && shown.contains("SecretKey(32 bytes)"));
 }
+
+/// An application seals on a runtime of several threads.
+#[tokio::test]
+async fn sealing_and_opening_can_move_between_threads() {
+    fn moves<T: Send>(operation: T) -> T {
+        operation
+    }
+    let envelopes = Arc::new(envelopes());
+    let (key, context) = (key(), row("1"));
+    let envelope = moves(envelopes.seal(&key, &context, b"x")).await.unwrap();
+    moves(envelopes.rewrap(&context, &envelope)).await.unwrap();
+    moves(envelopes.open(&context, &envelope)).await.unwrap();
+    let sealer = moves(envelopes.begin_file(&key, &context)).await.unwrap();
+    let sealed = std::thread::spawn(move || {
+        let mut sealed = Vec::new();
+        sealer.seal_stream(&b"x"[..], &mut sealed, |_| {}).map(|_| sealed)
+    });
+    assert!(sealed.join().unwrap().is_ok());
+}
