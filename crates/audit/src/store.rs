@@ -48,29 +48,14 @@ impl Store {
         config: AuditConfig,
         instance: InstanceId,
     ) -> Result<Self, Failure> {
-        let (spare, preallocated) = make_spare(&disk, &directory, config.segment_bytes)?;
+        let (spare, _) = make_spare(&disk, &directory, config.segment_bytes)?;
         let header = header(instance, 1, 0, None);
         let segment = activate(&disk, &directory, spare, &header, config.segment_bytes)?;
-        let mut store = Self {
-            disk,
-            directory,
-            config,
-            instance,
-            segment,
-            spare: None,
-            spare_tried: None,
-            spare_failure: None,
-            preallocated,
-            next: 1,
-            highest_generation: 0,
-            records: 0,
-            syncs: 0,
-        };
-        store.ensure_spare();
-        Ok(store)
+        Ok(Self::resume(disk, directory, config, instance, segment, (1, 0)))
     }
 
-    /// Goes on with the last segment of a log that was recovered.
+    /// Goes on with this segment; `position` is the next record's number and the highest generation
+    /// so far.
     pub(crate) fn resume(
         disk: Disk,
         directory: Directory,
@@ -184,6 +169,8 @@ impl Store {
                     self.begin_segment(Ended::Failed)?;
                 }
                 Err(Failure::Full) => {
+                    // The write was undone, and what was reserved went with it.
+                    self.segment.set_room(self.segment.bytes());
                     self.reserve_segment();
                     return Err(Failure::Full);
                 }
@@ -252,9 +239,9 @@ impl Store {
                 self.preallocated = preallocated;
                 self.segment.set_room(size);
             }
+            // The room it has, it keeps.
             Err(error) => {
-                tracing::warn!(%error, "no room for the rest of the audit segment");
-                self.segment.set_room(self.segment.bytes());
+                tracing::debug!(%error, "the rest of the audit segment cannot be allocated");
             }
         }
     }

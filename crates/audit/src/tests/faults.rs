@@ -143,3 +143,51 @@ async fn an_entry_whose_time_passed_before_its_turn_is_not_written() {
     tokio::time::sleep(Duration::from_millis(500)).await;
     assert_eq!(next_after_reopening(log, &directory).await, 2);
 }
+
+/// As on a really full disk (`tests/full_disk.rs`), for machines where none can be mounted.
+#[tokio::test]
+async fn without_a_next_segment_only_emergencies_use_the_reserve() {
+    let (_home, directory, log, faults) = open(Duration::from_secs(2)).await;
+    // The spare that exists is used; then every allocation fails.
+    for _ in 0..1000 {
+        faults.add(Operation::Allocate, Fault::Fails(ErrorKind::StorageFull));
+    }
+    let refused = loop {
+        let batch = (0..256).map(|_| entry()).collect();
+        if let Err(error) = log.append_all(batch).await {
+            break error;
+        }
+    };
+    assert!(matches!(refused, AuditError::Full { .. }), "{refused}");
+    let written = log.health().records;
+    assert_eq!(segments(&directory).unwrap().len(), 2);
+    // One at a time until not even the smallest fits: then the health says so.
+    while log.append(entry()).await.is_ok() {}
+    assert!(log.health().failing.unwrap().reason.contains("make room"));
+    let mut urgent = entry();
+    urgent.emergency = true;
+    let mut taken = 0;
+    while log.append(urgent.clone()).await.is_ok() {
+        taken += 1;
+    }
+    assert!(taken > 1000, "the reserve took {taken} of {written}");
+    faults.clear();
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    assert!(log.health().is_ok(), "{:?}", log.health());
+    let next = log.append(entry()).await.unwrap().number() + 1;
+    assert_eq!(next_after_reopening(log, &directory).await, next);
+}
+
+/// Where the failed file cannot even be cut, its successor's header says where it ends.
+#[tokio::test]
+async fn what_a_failed_segment_holds_beyond_its_end_does_not_count() {
+    let (_home, directory, log, faults) = open(Duration::from_secs(2)).await;
+    log.append(entry()).await.unwrap();
+    faults.add(Operation::Sync, Fault::Fails(ErrorKind::Other));
+    log.append(entry()).await.unwrap();
+    let first = segments(&directory).unwrap().remove(0);
+    let mut content = std::fs::read(&first).unwrap();
+    content.extend_from_slice(b"never acknowledged");
+    std::fs::write(&first, content).unwrap();
+    assert_eq!(next_after_reopening(log, &directory).await, 3);
+}

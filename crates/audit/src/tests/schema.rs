@@ -103,7 +103,8 @@ fn absent_facts_are_absent_members() {
 #[test]
 fn the_largest_record_fits_into_a_line() {
     let length = line::encode(&full_record(true)).unwrap().len();
-    assert!(length > 5000, "{length}");
+    // So 256 of them, the largest batch, fit into the ordinary room of the smallest segment.
+    assert!((5000..8000).contains(&length), "{length}");
 }
 
 #[test]
