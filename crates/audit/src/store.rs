@@ -35,6 +35,7 @@ pub(crate) struct Store {
     spare_failure: Option<Failure>,
     preallocated: bool,
     next: u64,
+    confirmed: u64,
     highest_generation: u64,
     records: u64,
     syncs: u64,
@@ -76,6 +77,7 @@ impl Store {
             spare_failure: None,
             preallocated: true,
             next,
+            confirmed: next,
             highest_generation,
             records: 0,
             syncs: 0,
@@ -88,6 +90,11 @@ impl Store {
     /// Number of the next record.
     pub(crate) fn next(&self) -> u64 {
         self.next
+    }
+
+    /// Every record before this one is durable where it will be found, and may be acknowledged.
+    pub(crate) fn confirmed(&self) -> u64 {
+        self.confirmed
     }
 
     pub(crate) fn instance(&self) -> InstanceId {
@@ -142,7 +149,7 @@ impl Store {
         }
     }
 
-    /// Makes the lines durable, in order. On failure, [`next`](Self::next) says how many were.
+    /// Makes the lines durable, in order. On failure, [`confirmed`](Self::confirmed) says how many are.
     pub(crate) fn append(&mut self, lines: &[Line]) -> Result<(), Failure> {
         self.check_in_place()?;
         let mut rest = lines;
@@ -161,6 +168,8 @@ impl Store {
             match self.segment.append(&self.disk, now) {
                 Ok(()) => {
                     self.count(now);
+                    self.check_in_place()?;
+                    self.confirmed = self.next;
                     rest = later;
                 }
                 Err(Failure::Disk(reason)) if may_replace => {
@@ -177,7 +186,7 @@ impl Store {
                 Err(failure) => return Err(failure),
             }
         }
-        self.check_in_place()
+        Ok(())
     }
 
     /// Whether entries could be made durable again, after a failure.

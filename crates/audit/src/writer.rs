@@ -133,13 +133,13 @@ impl Writer {
     /// Makes a batch durable and answers those who wait for it.
     fn flush(&mut self, batch: Batch) -> Result<(), Failure> {
         let outcome = self.store.append(&batch.lines);
-        let durable = self.store.next();
+        let confirmed = self.store.confirmed();
         self.note(outcome.clone().err());
         // Published before the callers are woken: who asks for the health next sees this state.
         self.queue.publish(self.health());
         for Numbered { numbers, reply } in batch.groups {
             let _ = reply.send(match &outcome {
-                Err(failure) if numbers.end > durable => Err(self.error(failure)),
+                Err(failure) if numbers.end > confirmed => Err(self.error(failure)),
                 _ => Ok(numbers.map(Sequence::new).collect()),
             });
         }

@@ -2,6 +2,7 @@
 
 use std::{
     io::ErrorKind,
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -90,8 +91,12 @@ async fn a_new_segment_that_fails_too_is_replaced() {
     faults.add(Operation::Write, Fault::Fails(ErrorKind::Other)); // its records
     let refused = log.append(entry()).await;
     assert!(matches!(refused, Err(AuditError::Failing { .. })), "{refused:?}");
+    let second = segments(&directory).unwrap().pop().unwrap();
+    let distrusted = std::fs::metadata(&second).unwrap().ino();
     let numbers = log.append_all((0..300).map(|_| entry()).collect()).await.unwrap();
     assert_eq!(numbers[0].number(), 2);
+    assert_eq!(segments(&directory).unwrap().len(), 2);
+    assert_ne!(std::fs::metadata(&second).unwrap().ino(), distrusted, "the same file again");
     assert_eq!(next_after_reopening(log, &directory).await, 302);
 }
 
@@ -190,4 +195,16 @@ async fn what_a_failed_segment_holds_beyond_its_end_does_not_count() {
     content.extend_from_slice(b"never acknowledged");
     std::fs::write(&first, content).unwrap();
     assert_eq!(next_after_reopening(log, &directory).await, 3);
+}
+
+/// The sync succeeds, on a file that nobody will find.
+#[tokio::test]
+async fn a_directory_moved_during_the_sync_is_noticed_before_the_acknowledgement() {
+    let (home, directory, log, faults) = open(Duration::from_secs(2)).await;
+    faults.add(Operation::Sync, Fault::Hangs(Duration::from_millis(300)));
+    let (refused, ()) = tokio::join!(log.append(entry()), async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        std::fs::rename(&directory, home.path().join("aside")).unwrap();
+    });
+    assert!(matches!(refused, Err(AuditError::Failing { .. })), "{refused:?}");
 }
