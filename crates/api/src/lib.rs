@@ -1,1 +1,20 @@
-//! Under construction.
+#![doc = include_str!("../README.md")]
+
+mod admin;
+mod body;
+mod caller;
+mod data;
+mod door;
+mod health;
+mod json;
+mod keys;
+mod limits;
+mod listener;
+mod problem;
+mod request;
+
+pub use admin::admin_router;
+pub use caller::PeerCredentials;
+pub use data::data_router;
+pub use limits::Limits;
+pub use listener::serve;

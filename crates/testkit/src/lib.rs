@@ -3,7 +3,11 @@
 pub mod key_store_conformance;
 pub mod kms_conformance;
 mod memory_kms;
+#[cfg(feature = "service")]
+mod service;
 mod soft_hsm;
 
 pub use memory_kms::MemoryKms;
+#[cfg(feature = "service")]
+pub use service::Service;
 pub use soft_hsm::SoftHsm;

@@ -1,0 +1,34 @@
+//! What every handler shares, and how a table of routes becomes a router.
+
+use std::sync::Arc;
+
+use axum::{
+    Router, middleware,
+    routing::{MethodRouter, any},
+};
+use claviger_operations::Operations;
+
+use crate::{Limits, problem::Problem, request};
+
+/// The operations behind a listener, and its limits.
+#[derive(Debug, Clone)]
+pub(crate) struct Door {
+    pub(crate) operations: Arc<Operations>,
+    pub(crate) limits: Limits,
+}
+
+impl Door {
+    /// A router of these routes. Whatever else is asked for is answered with a problem document.
+    pub(crate) fn router<const N: usize>(
+        self,
+        routes: [(&'static str, MethodRouter<Self>); N],
+    ) -> Router {
+        routes
+            .into_iter()
+            .fold(Router::new(), |router, (path, method)| router.route(path, method))
+            .method_not_allowed_fallback(async || Problem::wrong_method())
+            .fallback_service(any(async || Problem::no_route()))
+            .layer(middleware::from_fn_with_state(self.clone(), request::carry_out))
+            .with_state(self)
+    }
+}

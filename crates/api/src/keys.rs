@@ -1,0 +1,80 @@
+//! Reading about keys: the same on both sockets.
+
+use axum::{
+    extract::{FromRequestParts, Query},
+    http::{Uri, request::Parts},
+};
+use claviger_kms::{KeyManagementService as _, KeyMetadata, KeyPage, KeyPath, KmsError, ListKeys};
+
+use crate::{
+    caller::Kms,
+    door::Door,
+    json::Reply,
+    problem::{Problem, Result},
+};
+
+pub(crate) const KEYS: &str = "/v1/keys";
+pub(crate) const KEY: &str = "/v1/keys/{*path}";
+
+pub(crate) async fn list(Kms(kms): Kms, Page(request): Page) -> Result<Reply<KeyPage>> {
+    Ok(Reply(kms.list_keys(request).await?))
+}
+
+pub(crate) async fn describe(Kms(kms): Kms, At(key): At) -> Result<Reply<KeyMetadata>> {
+    Ok(Reply(kms.describe_key(&key).await?))
+}
+
+/// The query of a list.
+pub(crate) struct Page(ListKeys);
+
+impl FromRequestParts<Door> for Page {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Door) -> Result<Self> {
+        let query = Query::try_from_uri(&parts.uri);
+        let query = query.map_err(|refused| KmsError::invalid(refused.body_text()))?;
+        Ok(Self(query.0))
+    }
+}
+
+/// The key path at the end of the URI, byte for byte: nothing is decoded or normalised.
+pub(crate) struct At(KeyPath);
+
+impl FromRequestParts<Door> for At {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Door) -> Result<Self> {
+        Ok(Self(path_of(&parts.uri)?))
+    }
+}
+
+fn path_of(uri: &Uri) -> claviger_kms::Result<KeyPath> {
+    let path = uri.path().strip_prefix(KEYS).and_then(|rest| rest.strip_prefix('/'));
+    path.unwrap_or_default().parse()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refuses_whatever_a_decoder_could_turn_into_another_path() {
+        for bad in [
+            "/v1/keys/eu%2fpay",
+            "/v1/keys/eu/%2e%2e/us",
+            "/v1/keys/eu/../us",
+            "/v1/keys/%65u",
+            "/v1/keys/eu%00",
+            "/v1/keys/EU",
+            "/v1/keys//eu",
+            "/v1/keys/eu/",
+            "/v1/keys/",
+            "/v1/keys/eu;a=b",
+            "/v1/keys/eu+pay",
+        ] {
+            assert!(path_of(&bad.parse().unwrap()).is_err(), "{bad} was taken");
+        }
+        let good = path_of(&"/v1/keys/eu/pay?x=y".parse().unwrap()).unwrap();
+        assert_eq!(good.as_str(), "eu/pay");
+    }
+}
