@@ -7,7 +7,7 @@
 use std::{
     ffi::OsString,
     fs::{self, File, OpenOptions, TryLockError},
-    io::{self, ErrorKind},
+    io::{self, ErrorKind, Read as _},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     sync::Arc,
@@ -31,8 +31,7 @@ pub(super) fn open(path: &Path) -> Result<SqliteStore, StoreError> {
     let lock = lock(&path)?;
     match fs::metadata(&path) {
         Ok(file) if !file.is_file() => return Err(unavailable(&path, "is not a file")),
-        Ok(file) if file.len() == 0 => return Err(damaged(&path, "it is empty")),
-        Ok(_) => {}
+        Ok(file) => check_beginning(&path, file.len())?,
         Err(error) if error.kind() == ErrorKind::NotFound => make(&path)?,
         Err(error) => return Err(unavailable(&path, &error.to_string())),
     }
@@ -81,6 +80,37 @@ fn lock(path: &Path) -> Result<File, StoreError> {
             Err(unavailable(&beside, &format!("cannot be locked: {error}")))
         }
     }
+}
+
+/// Refuses what SQLite would take for an empty database or read past. Called under the lock, before
+/// SQLite has the file open: closing a second handle would end SQLite's own locks.
+fn check_beginning(path: &Path, length: u64) -> Result<(), StoreError> {
+    if length == 0 {
+        return Err(damaged(path, "it is empty"));
+    }
+    let mut header = [0; 18];
+    let read = File::open(path).and_then(|mut file| file.read_exact(&mut header));
+    match read {
+        Err(error) if error.kind() == ErrorKind::UnexpectedEof => {}
+        Err(error) => return Err(unavailable(path, &format!("cannot be read: {error}"))),
+        Ok(()) => {}
+    }
+    // SQLite database file format, section 1.3: magic text, then the page size (1 is 65,536).
+    let [magic @ .., high, low] = header;
+    if &magic != b"SQLite format 3\0" {
+        return Err(damaged(path, "it does not begin like an SQLite file"));
+    }
+    let page = match u16::from_be_bytes([high, low]) {
+        1 => 65_536,
+        size => u64::from(size),
+    };
+    // A crash may leave such an end, but then the log has the page; without a log it is cut off, and
+    // SQLite would read zeros there.
+    let log = fs::metadata(with_suffix(path, "-wal")).is_ok_and(|log| log.len() > 0);
+    if page < 512 || length < page || (!log && !length.is_multiple_of(page)) {
+        return Err(damaged(path, "it ends within a page"));
+    }
+    Ok(())
 }
 
 /// Makes an empty store. Called under the lock.

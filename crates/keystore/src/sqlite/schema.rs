@@ -15,8 +15,12 @@ pub(super) const VERSION: usize = STEPS.len();
 
 /// Takes the steps that are missing, each in one transaction.
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), Failure> {
+    take(connection, STEPS)
+}
+
+fn take(connection: &mut Connection, steps: &[&str]) -> Result<(), Failure> {
     let taken: usize = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    for (number, step) in (1..).zip(STEPS).skip(taken) {
+    for (number, step) in (1_i32..).zip(steps).skip(taken) {
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         transaction.execute_batch(step)?;
         transaction.pragma_update(None, "user_version", number)?;
@@ -51,3 +55,34 @@ const STEPS: &[&str] = &["
         expires_at_ms INTEGER NOT NULL
     ) STRICT;
 "];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn version(connection: &Connection) -> usize {
+        connection.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap()
+    }
+
+    #[test]
+    fn only_the_missing_steps_are_taken() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        let steps = ["CREATE TABLE a (x)", "CREATE TABLE b (x)", "DROP TABLE a"];
+        take(&mut connection, &steps[..2]).unwrap();
+        assert_eq!(version(&connection), 2);
+        take(&mut connection, &steps).unwrap();
+        take(&mut connection, &steps).unwrap();
+        assert_eq!(version(&connection), 3);
+        assert!(connection.table_exists(None, "b").unwrap());
+        assert!(!connection.table_exists(None, "a").unwrap());
+    }
+
+    #[test]
+    fn a_step_that_fails_half_way_leaves_the_step_before() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        let steps = ["CREATE TABLE a (x)", "CREATE TABLE b (x); CREATE TABLE a (x)"];
+        take(&mut connection, &steps).unwrap_err();
+        assert_eq!(version(&connection), 1);
+        assert!(!connection.table_exists(None, "b").unwrap());
+    }
+}
