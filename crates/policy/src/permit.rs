@@ -31,7 +31,7 @@ impl<A: ActionType> Permit<A> {
         &self.principal
     }
 
-    /// What he may do.
+    /// To do what.
     #[must_use]
     pub fn action(&self) -> Action {
         A::ACTION
