@@ -60,7 +60,7 @@ fn checks() -> Vec<Check> {
         check("a-key-with-nothing-above-it-is-refused", keys::missing_parent),
         check("details-beyond-their-limits-are-invalid", keys::details_too_long),
         check("an-idempotency-key-creates-one-key", keys::idempotent_key),
-        check("an-idempotency-key-names-one-request", keys::idempotency_key_reused),
+        check("an-idempotency-key-answers-for-no-other-key", keys::idempotency_key_reused),
         check("a-key-that-does-not-exist-is-not-found-or-denied", keys::unknown_key),
         check("other-purposes-work-or-are-unsupported", keys::purposes),
         check("values-of-every-allowed-length-return", values::lengths),

@@ -1,0 +1,12 @@
+//! The door from outside: a real service, real sockets, and callers who do it wrong.
+
+#[cfg(test)]
+mod conformance;
+#[cfg(test)]
+mod identity;
+#[cfg(test)]
+mod lifetime;
+#[cfg(test)]
+mod refusals;
+#[cfg(test)]
+mod support;
