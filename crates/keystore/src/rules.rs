@@ -1,7 +1,7 @@
 //! What every store refuses, before it looks at what it holds.
 //!
-//! Invariant: numbers go up by one. A generation, epoch or revision that jumps or stands still would
-//! hide a rollback.
+//! Invariant: numbers only go up, epochs and revisions by one. One that stands still or goes back would
+//! hide a rollback. Only a generation may jump: an accepted restore puts itself past all that was seen.
 
 use std::collections::BTreeSet;
 
@@ -27,7 +27,7 @@ impl Commit {
                 StoredHead::BUCKETS
             ));
         }
-        check_step("the head's generation", self.expected_generation, self.head.generation)?;
+        check_forward(self.expected_generation, self.head.generation)?;
         let mut ids = BTreeSet::new();
         for put in &self.records {
             let what = format!("the epoch of record {}", put.record.id);
@@ -80,6 +80,14 @@ fn check_step(what: &str, expected: Option<u64>, new: u64) -> Result<(), StoreEr
     Ok(())
 }
 
+fn check_forward(expected: Option<u64>, new: u64) -> Result<(), StoreError> {
+    if expected.unwrap_or(0) >= new || expected == Some(0) || i64::try_from(new).is_err() {
+        let from = expected.map_or("nothing".to_owned(), |number| number.to_string());
+        return refuse(format!("the head's generation goes from {from} to {new}; it only goes up"));
+    }
+    Ok(())
+}
+
 fn refuse(reason: String) -> Result<(), StoreError> {
     Err(StoreError::Refused { reason })
 }
@@ -105,6 +113,18 @@ mod tests {
             (Some(i64::MAX as u64), i64::MAX as u64 + 1),
         ] {
             assert!(check_step("it", expected, new).is_err(), "{expected:?} to {new} was taken");
+        }
+    }
+
+    #[test]
+    fn a_generation_may_jump_but_never_stand_or_go_back() {
+        for (expected, new) in [(None, 1), (Some(1), 2), (Some(1), 41)] {
+            assert!(check_forward(expected, new).is_ok());
+        }
+        for (expected, new) in
+            [(None, 0), (Some(0), 1), (Some(2), 2), (Some(2), 1), (Some(1), i64::MAX as u64 + 1)]
+        {
+            assert!(check_forward(expected, new).is_err(), "{expected:?} to {new} was taken");
         }
     }
 

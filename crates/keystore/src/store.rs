@@ -107,7 +107,7 @@ impl StoredHead {
 pub struct Commit {
     /// The generation the writer saw; `None` for an empty store.
     pub expected_generation: Option<u64>,
-    /// The new head; its generation is one more than expected (1 in an empty store).
+    /// The new head; its generation is higher than expected (one more, but after an accepted restore).
     pub head: StoredHead,
     /// Records to write, at most [`Commit::MAX_RECORDS`].
     pub records: Vec<PutRecord>,

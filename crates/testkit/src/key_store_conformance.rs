@@ -118,7 +118,7 @@ async fn commits_that_break_a_rule_are_refused(store: Arc<dyn KeyStore>) {
         commit
     };
     let refusals = [
-        changed(|c| c.head.generation = 3),
+        changed(|c| c.head.generation = 0),
         changed(|c| c.head.generation = 1),
         changed(|c| c.records.last_mut().unwrap().record.epoch = 2),
         changed(|c| c.records.first_mut().unwrap().record.epoch = 1),
