@@ -111,3 +111,6 @@ impl LogLine {
 }
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("claviger-request-id");
+
+#[cfg(test)]
+mod tests;

@@ -74,6 +74,38 @@ async fn a_principal_without_a_rule_is_denied_everything_and_shown_nothing() {
     service.stop().await;
 }
 
+/// Only a process that may change its user can show this; others say so.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_user_at_the_socket_is_another_principal() {
+    use std::{
+        io::{Read as _, Write as _},
+        os::unix::fs::PermissionsExt as _,
+    };
+    let service = Service::start().await;
+    service.client().create_key(CreateKey::at("eu".parse().unwrap())).await.unwrap();
+    let data = service.data_socket();
+    std::fs::set_permissions(service.folder(), std::fs::Permissions::from_mode(0o711)).unwrap();
+    std::fs::set_permissions(&data, std::fs::Permissions::from_mode(0o666)).unwrap();
+    // The kernel keeps a user for each thread; this one ends as the other user.
+    let as_other = std::thread::spawn(move || {
+        let other = rustix::thread::Uid::from_raw(4_000_000_000);
+        rustix::thread::set_thread_res_uid(other, other, other).ok()?;
+        let mut stream = std::os::unix::net::UnixStream::connect(data).unwrap();
+        stream.write_all(&post("/v1/data-key", r#"{"key":"eu"}"#)).unwrap();
+        let mut reply = String::new();
+        stream.read_to_string(&mut reply).unwrap();
+        Some(reply)
+    });
+    match tokio::task::spawn_blocking(|| as_other.join()).await.unwrap().unwrap() {
+        None => eprintln!("SKIP: this user cannot become another one"),
+        Some(reply) => {
+            assert!(reply.starts_with("HTTP/1.1 403 "), "{reply}");
+            assert!(audit_log(&service).contains("uds:uid=4000000000"));
+        }
+    }
+    service.stop().await;
+}
+
 #[tokio::test]
 async fn the_audit_record_names_the_kernel_s_peer_and_both_request_ids() {
     let service = Service::start().await;
@@ -81,15 +113,20 @@ async fn the_audit_record_names_the_kernel_s_peer_and_both_request_ids() {
     let body = r#"{"key":"eu","plaintext":"aHVudGVyMg=="}"#;
     let reply = send(&service.data_socket(), &post_with("/v1/encrypt", headers, body)).await;
     let id = reply.header("claviger-request-id").unwrap().to_owned();
-    let mut log = String::new();
-    for segment in std::fs::read_dir(service.folder().join("audit")).unwrap() {
-        let bytes = std::fs::read(segment.unwrap().path()).unwrap();
-        log.push_str(&String::from_utf8_lossy(&bytes));
-    }
+    let log = audit_log(&service);
     let record = log.lines().find(|line| line.contains(&id)).unwrap();
     assert!(record.contains("order-17"), "{record}");
     assert!(record.contains(&format!("\"pid\":{}", std::process::id())), "{record}");
     assert!(record.contains(Service::own_principal().as_str()), "{record}");
     assert!(!log.contains("hunter2") && !log.contains("aHVudGVyMg"));
     service.stop().await;
+}
+
+fn audit_log(service: &Service) -> String {
+    let mut log = String::new();
+    for segment in std::fs::read_dir(service.folder().join("audit")).unwrap() {
+        let bytes = std::fs::read(segment.unwrap().path()).unwrap();
+        log.push_str(&String::from_utf8_lossy(&bytes));
+    }
+    log
 }
