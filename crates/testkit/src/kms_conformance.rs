@@ -25,6 +25,11 @@ use bench::Bench;
 /// # Panics
 /// When checks fail, naming all of them; what each found is printed as it fails.
 pub async fn run(kms: Arc<dyn KeyManagementService>, region: &str) {
+    let failed = failures(kms, region).await;
+    assert!(failed.is_empty(), "{} checks failed:\n{}", failed.len(), failed.join("\n"));
+}
+
+async fn failures(kms: Arc<dyn KeyManagementService>, region: &str) -> Vec<String> {
     kms.create_key(CreateKey::at(region.parse().unwrap())).await.unwrap();
     let mut failed = Vec::new();
     for check in checks() {
@@ -33,7 +38,7 @@ pub async fn run(kms: Arc<dyn KeyManagementService>, region: &str) {
             failed.push(format!("{}: {}", check.name, bench::message_of(error)));
         }
     }
-    assert!(failed.is_empty(), "{} checks failed:\n{}", failed.len(), failed.join("\n"));
+    failed
 }
 
 struct Check {
@@ -94,3 +99,6 @@ fn checks() -> Vec<Check> {
         check("an-empty-batch-is-answered", batches::empty),
     ]
 }
+
+#[cfg(test)]
+mod tests;
