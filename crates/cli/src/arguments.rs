@@ -1,0 +1,156 @@
+//! The command line: global options and the commands, each command's own in its file.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::{Exit, commands};
+
+/// Keys, data keys and sealed files under a Claviger key service
+#[derive(Debug, Parser)]
+#[command(
+    name = "claviger",
+    version,
+    max_term_width = 100,
+    after_help = EXAMPLES,
+    after_long_help = format!("{EXAMPLES}\n\n{}", Exit::table())
+)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Args)]
+pub(crate) struct Global {
+    /// The service's data socket
+    #[arg(
+        long,
+        global = true,
+        value_name = "PATH",
+        env = "CLAVIGER_SOCKET",
+        default_value = "/run/claviger/data.sock",
+        hide_env_values = true,
+        help_heading = GLOBAL
+    )]
+    pub(crate) socket: PathBuf,
+    /// The service's admin socket, for making and changing keys and for the status
+    #[arg(
+        long,
+        global = true,
+        value_name = "PATH",
+        env = "CLAVIGER_ADMIN_SOCKET",
+        default_value = "/run/claviger/admin.sock",
+        hide_env_values = true,
+        help_heading = GLOBAL
+    )]
+    pub(crate) admin_socket: PathBuf,
+    /// How results and errors are written
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_enum,
+        value_name = "FORMAT",
+        default_value_t,
+        help_heading = GLOBAL
+    )]
+    pub(crate) output: Format,
+    /// No progress bar and no remarks; results and errors only
+    #[arg(short, long, global = true, help_heading = GLOBAL)]
+    pub(crate) quiet: bool,
+    /// Longest time to wait for one answer of the service, in seconds
+    #[arg(
+        long,
+        global = true,
+        value_name = "SECONDS",
+        default_value = "10",
+        value_parser = clap::value_parser!(u64).range(1..=3600),
+        help_heading = GLOBAL
+    )]
+    timeout: u64,
+}
+
+impl Global {
+    pub(crate) fn timeout(&self) -> Duration {
+        Duration::from_secs(self.timeout)
+    }
+}
+
+/// How to write.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people
+    #[default]
+    Text,
+    /// For programs: one JSON value on the standard output, errors as JSON on the standard error too
+    Json,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make, see and rotate keys
+    #[command(subcommand, after_help = commands::key::EXAMPLES)]
+    Key(commands::key::KeyCommand),
+    DataKey(commands::data_key::DataKeyArguments),
+    Encrypt(commands::encrypt::EncryptArguments),
+    Decrypt(commands::decrypt::DecryptArguments),
+    Seal(commands::seal::SealArguments),
+    Open(commands::open::OpenArguments),
+    Inspect(commands::inspect::InspectArguments),
+    Rewrap(commands::rewrap::RewrapArguments),
+    /// The health of the service, from its admin socket
+    Status,
+    Explain(commands::explain::ExplainArguments),
+}
+
+const GLOBAL: &str = "Global options";
+
+const EXAMPLES: &str = "\
+Examples:
+  claviger key tree
+  claviger seal --key us-east-1/payments --context file=report report.pdf
+  claviger open --context file=report report.pdf.claviger
+  tar c folder | claviger seal --key us-east-1/payments - > folder.tar.claviger
+  claviger inspect report.pdf.claviger
+
+No option takes a secret: secrets come in through the standard input.";
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    /// What stands in a command line can be read by every user of the machine.
+    #[test]
+    fn no_option_takes_a_secret() {
+        fn walk(command: &clap::Command) {
+            for argument in command.get_arguments() {
+                let name = argument.get_id().as_str();
+                let secret = ["plain", "secret", "password", "value", "pin"];
+                let suspicious = secret.iter().any(|word| name.contains(word));
+                assert!(!suspicious || name == "plaintext_to", "{} {name}", command.get_name());
+            }
+            command.get_subcommands().for_each(walk);
+        }
+        walk(&Arguments::command());
+    }
+
+    #[test]
+    fn every_command_has_an_example() {
+        for command in Arguments::command().get_subcommands() {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let needed = !["status", "help"].contains(&command.get_name());
+            assert!(!needed || help.contains("claviger "), "{}", command.get_name());
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! The commands, one a file; here is only which runs.
+
+pub(crate) mod data_key;
+pub(crate) mod decrypt;
+pub(crate) mod encrypt;
+pub(crate) mod explain;
+pub(crate) mod inspect;
+pub(crate) mod key;
+pub(crate) mod key_change;
+pub(crate) mod key_create;
+pub(crate) mod key_see;
+pub(crate) mod open;
+pub(crate) mod rewrap;
+pub(crate) mod seal;
+pub(crate) mod status;
+
+use claviger_client::Client;
+
+use crate::{arguments::Command, error::Result, reply::Reply, session::Session};
+
+/// Runs one command; what it says when done, unless it has written to the standard output itself.
+pub(crate) async fn run(
+    session: &Session,
+    client: &Client,
+    command: Command,
+) -> Result<Option<Reply>> {
+    match command {
+        Command::Key(command) => key::run(session, command).await.map(Some),
+        Command::DataKey(arguments) => data_key::run(session, arguments).await,
+        Command::Encrypt(arguments) => encrypt::run(session, arguments).await.map(Some),
+        Command::Decrypt(arguments) => decrypt::run(session, arguments).await.map(|()| None),
+        Command::Seal(arguments) => seal::run(session, arguments).await,
+        Command::Open(arguments) => open::run(session, arguments).await,
+        Command::Inspect(arguments) => inspect::run(session, arguments).await.map(Some),
+        Command::Rewrap(arguments) => rewrap::run(session, arguments).await.map(Some),
+        Command::Status => status::run(client).await.map(Some),
+        Command::Explain(arguments) => explain::run(&arguments).map(Some),
+    }
+}

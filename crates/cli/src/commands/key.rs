@@ -1,0 +1,86 @@
+//! `claviger key`: which command on keys, and how a key is told.
+
+use clap::Subcommand;
+use claviger_kms::KeyMetadata;
+
+use super::{key_change, key_create, key_see};
+use crate::{
+    error::Result,
+    reply::{Lines, Reply, printable, table},
+    session::Session,
+};
+
+/// Commands on keys.
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeyCommand {
+    Create(key_create::CreateArguments),
+    List(key_see::ListArguments),
+    Tree(key_see::TreeArguments),
+    Show(key_see::ShowArguments),
+    Rotate(key_change::RotateArguments),
+    CreateVersion(key_change::CreateVersionArguments),
+    SetPrimary(key_change::SetPrimaryArguments),
+    Enable(key_change::EnableArguments),
+    Disable(key_change::DisableArguments),
+}
+
+pub(crate) async fn run(session: &Session, command: KeyCommand) -> Result<Reply> {
+    match command {
+        KeyCommand::Create(arguments) => key_create::run(session, arguments).await,
+        KeyCommand::List(arguments) => key_see::list(session, arguments).await,
+        KeyCommand::Tree(arguments) => key_see::tree(session, arguments).await,
+        KeyCommand::Show(arguments) => key_see::show(session, arguments).await,
+        KeyCommand::Rotate(arguments) => key_change::rotate(session, arguments).await,
+        KeyCommand::CreateVersion(arguments) => {
+            key_change::create_version(session, arguments).await
+        }
+        KeyCommand::SetPrimary(arguments) => key_change::set_primary(session, arguments).await,
+        KeyCommand::Enable(arguments) => key_change::enable(session, arguments).await,
+        KeyCommand::Disable(arguments) => key_change::disable(session, arguments).await,
+    }
+}
+
+/// A key with its details and versions.
+pub(crate) fn reply_of(key: &KeyMetadata) -> Result<Reply> {
+    let mut lines = Lines::default()
+        .with("key", &key.key)
+        .with("id", key.id)
+        .with("purpose", key.purpose)
+        .with("protection", key.protection)
+        .with("state", key.state)
+        .with("primary", key.primary.map_or("none".to_owned(), |version| version.to_string()))
+        .with("made at", key.made_at)
+        .with_text("description", &key.details.description)
+        .with_text("owner", &key.details.owner);
+    for (name, value) in &key.details.tags {
+        lines = lines.with("tag", format!("{name}={value}"));
+    }
+    for notice in &key.notices {
+        lines = lines.with("notice", notice);
+    }
+    Reply::new(key, format!("{}\n{}", lines.finish(), versions_of(key)))
+}
+
+fn versions_of(key: &KeyMetadata) -> String {
+    let head = ["version", "state", "since", "parent version", "fingerprint"].map(str::to_owned);
+    let rows = key.versions.iter().map(|version| {
+        [
+            version.version.to_string(),
+            version.state.to_string(),
+            version.state_changed_at.to_string(),
+            version.parent_version.to_string(),
+            printable(&version.fingerprint),
+        ]
+    });
+    table(&std::iter::once(head).chain(rows).collect::<Vec<_>>())
+}
+
+pub(crate) const EXAMPLES: &str = "\
+Examples:
+  claviger key create us-east-1
+  claviger key create us-east-1/payments --owner payments-team --tag tier=1
+  claviger key tree us-east-1
+  claviger key rotate us-east-1/payments
+  claviger key disable us-east-1/payments 1
+
+Commands that change something use the admin socket.";

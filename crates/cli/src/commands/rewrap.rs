@@ -1,0 +1,138 @@
+//! `claviger rewrap`: the data key of one sealed file or record to the newest version of its key.
+//!
+//! Only the header changes. A file's is replaced in place, slot by slot; a record's file is replaced as a
+//! whole, in one step.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, Read as _},
+    path::PathBuf,
+};
+
+use clap::Args;
+use claviger_envelope::{
+    Envelopes, Header, RewrappedHeader, WrapOutcome,
+    file::{FileHeader, PAYLOAD_OFFSET, rewrap_file_header},
+};
+use claviger_kms::EncryptionContext;
+use serde_json::{Value, json};
+
+use crate::{
+    context::ContextArguments,
+    error::{CliError, Result},
+    files::replace_file,
+    reply::{Lines, Reply},
+    session::{Session, blocking},
+    streams::read_all,
+};
+
+/// Move the data key of a sealed file or record to the newest version of its key
+///
+/// Changes the file's header and nothing else; a file of any size takes as long as a small one. Needs the
+/// context it was sealed with. Whoever else writes the file must not do so at the same time.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  claviger rewrap --context file=report report.pdf.claviger")]
+pub(crate) struct RewrapArguments {
+    #[command(flatten)]
+    context: ContextArguments,
+    /// The file
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+}
+
+pub(crate) async fn run(session: &Session, arguments: RewrapArguments) -> Result<Reply> {
+    let context = arguments.context.read()?;
+    let path = arguments.file;
+    let opening = path.clone();
+    let (start, file) = blocking(move || {
+        let doing = format!("opening {}", opening.display());
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(&opening)
+            .map_err(CliError::file(&doing))?;
+        let mut start = Vec::with_capacity(PAYLOAD_OFFSET);
+        file.by_ref()
+            .take(PAYLOAD_OFFSET as u64)
+            .read_to_end(&mut start)
+            .map_err(CliError::file(&doing))?;
+        Ok((start, file))
+    })
+    .await?;
+    let outcomes = if start.starts_with(&Header::MAGIC) {
+        rewrap_record(session, &context, path.clone(), start, file).await?
+    } else {
+        rewrap_file(session, &context, &start, file).await?
+    };
+    reply_of(&path.display().to_string(), &outcomes)
+}
+
+async fn rewrap_file(
+    session: &Session,
+    context: &EncryptionContext,
+    start: &[u8],
+    mut file: File,
+) -> Result<Vec<WrapOutcome>> {
+    let read = FileHeader::parse(start)?;
+    let envelopes = Envelopes::new(session.service.clone());
+    let RewrappedHeader { header, outcomes, .. } =
+        envelopes.rewrap_header(context, read.header()).await?;
+    let stands = read.slots().iter().all(|slot| slot.is_some_and(|slot| *slot.header() == header));
+    if !stands {
+        let cleanup = session.stop.cleanup();
+        blocking(move || {
+            let _cleanup = cleanup;
+            Ok(rewrap_file_header(&mut file, &read, &header)?)
+        })
+        .await?;
+    }
+    Ok(outcomes)
+}
+
+async fn rewrap_record(
+    session: &Session,
+    context: &EncryptionContext,
+    path: PathBuf,
+    start: Vec<u8>,
+    file: File,
+) -> Result<Vec<WrapOutcome>> {
+    let name = path.display().to_string();
+    let envelope = blocking(move || read_all(io::Cursor::new(start).chain(file), &name)).await?;
+    let (header, payload) = Header::parse(&envelope)?;
+    let envelopes = Envelopes::new(session.service.clone());
+    let RewrappedHeader { header: moved, outcomes, .. } =
+        envelopes.rewrap_header(context, &header).await?;
+    if moved != header {
+        let new = [&moved.to_bytes(), payload].concat();
+        let cleanup = session.stop.cleanup();
+        blocking(move || {
+            let _cleanup = cleanup;
+            replace_file(&path, &envelope, &new)
+        })
+        .await?;
+    }
+    Ok(outcomes)
+}
+
+fn reply_of(file: &str, outcomes: &[WrapOutcome]) -> Result<Reply> {
+    let mut lines = Lines::default().with("file", file);
+    let mut wraps = Vec::with_capacity(outcomes.len());
+    for (number, outcome) in (1..).zip(outcomes) {
+        let (text, facts): (String, Value) = match outcome {
+            WrapOutcome::Rewrapped { from, to } if from == to => (
+                format!("under version {to}, the newest, already"),
+                json!({"from": from, "to": to}),
+            ),
+            WrapOutcome::Rewrapped { from, to } => {
+                (format!("version {from} to {to}"), json!({"from": from, "to": to}))
+            }
+            _ => ("kept: of another key service".to_owned(), Value::Null),
+        };
+        lines = lines.with(&format!("wrap {number}"), text);
+        wraps.push(facts);
+    }
+    Reply::new(&json!({"file": file, "wraps": wraps}), lines.finish())
+}
+
+#[cfg(test)]
+mod tests;

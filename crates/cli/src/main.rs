@@ -1,0 +1,7 @@
+//! The command line tool `claviger`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    claviger_cli::run()
+}
