@@ -78,6 +78,22 @@ impl TokenConfig {
         self.resolve().map(drop)
     }
 
+    /// Whether the module is a file and the PIN can be read, beside [`check`](Self::check). The module
+    /// is not loaded and nobody logs in.
+    ///
+    /// # Errors
+    /// [`TokenError::Misconfigured`] naming the file and the remedy.
+    pub fn check_files(&self) -> Result<(), TokenError> {
+        let settings = self.resolve()?;
+        if !settings.module.is_file() {
+            return misconfigured(format!(
+                "token.module = {:?} is not a file: install the vendor's module or correct the path",
+                settings.module
+            ));
+        }
+        settings.pin.read().map(drop)
+    }
+
     pub(crate) fn resolve(&self) -> Result<Settings, TokenError> {
         if self.pin.is_some() {
             return misconfigured(

@@ -41,6 +41,7 @@ pub(crate) struct Link {
     handles: Mutex<Handles>,
     connected: AtomicBool,
     recoveries: AtomicU64,
+    recovery_attempts: AtomicU64,
     // Last, so that it is dropped, and the module finalised, after everything else.
     claim: Claim,
 }
@@ -99,6 +100,7 @@ impl Link {
             handles: Mutex::default(),
             connected: AtomicBool::new(true),
             recoveries: AtomicU64::new(0),
+            recovery_attempts: AtomicU64::new(0),
             settings,
             claim,
         })
@@ -153,6 +155,7 @@ impl Link {
             return Err(state.down());
         }
         tracing::warn!(generation, "the token is out of reach; the module is initialised anew");
+        self.recovery_attempts.fetch_add(1, Ordering::SeqCst);
         state.connection = None;
         self.connected.store(false, Ordering::SeqCst);
         *self.handles() = Handles::default();
@@ -215,6 +218,10 @@ impl Link {
 
     pub(crate) fn recoveries(&self) -> u64 {
         self.recoveries.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn recovery_attempts(&self) -> u64 {
+        self.recovery_attempts.load(Ordering::SeqCst)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

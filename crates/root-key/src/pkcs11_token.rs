@@ -17,16 +17,22 @@ use crate::{
     ObjectId, ObjectKind, ObjectReport, Token, TokenConfig, TokenError, TokenReport,
     link::Link,
     objects,
-    pool::Pool,
+    pool::{Pool, Threads},
     process::{self, Claim},
     trials, uses,
     worker::{Repeat, Worker},
 };
 
 /// A token behind a PKCS#11 module, logged in. Share it: a process can open one at a time.
+///
+/// Dropping it waits, at most for the deadline, until its threads have left the module: a process that
+/// exits while a call runs can wait for ever in the module's own exit handlers. So drop it before
+/// leaving `main`, and end a process whose threads hang by `abort` or a signal, never by `exit`.
 pub struct Pkcs11Token {
     link: Arc<Link>,
     pool: Pool,
+    // Last, since it waits for what the other two let go.
+    _threads: Threads,
 }
 
 /// How the threads and the connection are, without asking the token.
@@ -45,6 +51,8 @@ pub struct TokenHealth {
     pub login_attempts: u64,
     /// How often the connection was brought back.
     pub recoveries: u64,
+    /// How often that was tried.
+    pub recovery_attempts: u64,
 }
 
 impl Pkcs11Token {
@@ -59,15 +67,18 @@ impl Pkcs11Token {
         let deadline = settings.deadline * DEADLINES_TO_OPEN;
         let (reply, answer) = mpsc::sync_channel(1);
         let open = move || drop(reply.send(Link::open(settings)));
-        thread::Builder::new().name("token-open".to_owned()).spawn(open).map_err(|source| {
-            TokenError::Unreachable { function: "a new thread", code: source.to_string() }
+        let thread = thread::Builder::new().name("token-open".to_owned()).spawn(open);
+        let thread = thread.map_err(|source| TokenError::Unreachable {
+            function: "a new thread",
+            code: source.to_string(),
         })?;
-        let link = match answer.recv_timeout(deadline) {
-            Ok(link) => Arc::new(link?),
-            Err(_) => return Err(TokenError::TimedOut { function: "the login", deadline }),
+        let Ok(opened) = answer.recv_timeout(deadline) else {
+            return Err(TokenError::TimedOut { function: "the login", deadline });
         };
-        let pool = Pool::start(&link)?;
-        Ok(Self { link, pool })
+        drop(thread.join());
+        let link = Arc::new(opened?);
+        let (pool, threads) = Pool::start(&link)?;
+        Ok(Self { link, pool, _threads: threads })
     }
 
     /// How the threads and the connection are. Asks nothing, so it answers while the module hangs.
@@ -80,6 +91,7 @@ impl Pkcs11Token {
             pin_refused: process::pin_refusal().is_some(),
             login_attempts: process::login_attempts(),
             recoveries: self.link.recoveries(),
+            recovery_attempts: self.link.recovery_attempts(),
         }
     }
 
@@ -184,7 +196,7 @@ impl fmt::Debug for Pkcs11Token {
 
 impl Drop for Pkcs11Token {
     fn drop(&mut self) {
-        // The threads end when the queue closes, just after this; the last one finalises the module.
+        // The threads end when the queue closes, just after this; the last of them finalises the module.
         Claim::announce_leaving();
     }
 }

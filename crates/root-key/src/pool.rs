@@ -11,7 +11,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    thread,
+    thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
@@ -20,7 +20,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{TokenError, link::Link, worker::Worker};
+use crate::{TokenError, link::Link, process::Claim, worker::Worker};
 
 /// The threads, and the queue in front of them.
 #[derive(Debug)]
@@ -29,6 +29,14 @@ pub(crate) struct Pool {
     clocks: Arc<[Clock]>,
     epoch: Instant,
     deadline: Duration,
+}
+
+/// The threads themselves. Dropped after the pool, it waits until they have left the module: a process
+/// that exits while a call runs can wait for ever in the module's own exit handlers.
+#[derive(Debug)]
+pub(crate) struct Threads {
+    started: Vec<JoinHandle<()>>,
+    patience: Duration,
 }
 
 struct Job(Box<dyn FnOnce(&mut Worker) + Send>);
@@ -42,26 +50,27 @@ impl Pool {
     ///
     /// # Errors
     /// [`TokenError::Unreachable`] when the operating system gives no thread.
-    pub(crate) fn start(link: &Arc<Link>) -> Result<Self, TokenError> {
+    pub(crate) fn start(link: &Arc<Link>) -> Result<(Self, Threads), TokenError> {
+        let deadline = link.settings().deadline;
         let threads = link.settings().sessions;
         let (queue, jobs) = mpsc::channel(threads * QUEUED_PER_THREAD);
         let jobs = Arc::new(Mutex::new(jobs));
         let clocks: Arc<[Clock]> = (0..threads).map(|_| Clock::default()).collect();
         let epoch = Instant::now();
+        let mut started = Vec::with_capacity(threads);
         for number in 0..threads {
             let (link, jobs, clocks) = (Arc::clone(link), Arc::clone(&jobs), Arc::clone(&clocks));
             let work = move || {
                 let Some(clock) = clocks.get(number) else { return };
                 serve(Worker::new(link), &jobs, clock, epoch);
             };
-            thread::Builder::new().name(format!("token-{number}")).spawn(work).map_err(
-                |source| TokenError::Unreachable {
-                    function: "a new thread",
-                    code: source.to_string(),
-                },
-            )?;
+            let thread = thread::Builder::new().name(format!("token-{number}")).spawn(work);
+            started.push(thread.map_err(|source| TokenError::Unreachable {
+                function: "a new thread",
+                code: source.to_string(),
+            })?);
         }
-        Ok(Self { queue, clocks, epoch, deadline: link.settings().deadline })
+        Ok((Self { queue, clocks, epoch, deadline }, Threads { started, patience: deadline }))
     }
 
     /// Asks a question and waits for its answer until the deadline.
@@ -101,6 +110,21 @@ impl Pool {
     pub(crate) fn hung(&self) -> usize {
         let now = self.epoch.elapsed();
         self.clocks.iter().filter(|clock| clock.busy_for(now) > self.deadline).count()
+    }
+}
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        if !Claim::wait_until_left(self.patience) {
+            tracing::error!(
+                "a call into the module still runs; ending this process may take force"
+            );
+            return;
+        }
+        // They have nothing left to do, so this does not wait.
+        for thread in self.started.drain(..) {
+            drop(thread.join());
+        }
     }
 }
 

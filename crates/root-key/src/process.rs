@@ -85,14 +85,20 @@ impl Claim {
     pub(crate) fn announce_leaving() {
         lock().holder = Holder::Leaving;
     }
+
+    /// Waits until the holder has finalised the module and left, at most for `patience`.
+    pub(crate) fn wait_until_left(patience: Duration) -> bool {
+        let waited =
+            LEFT.wait_timeout_while(lock(), patience, |process| process.holder != Holder::Nobody);
+        !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
+    }
 }
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        let mut process = lock();
+        // Not under the lock: this call may hang, and whoever looks at the lock must not.
         drop(self.module.clone().finalize());
-        process.holder = Holder::Nobody;
-        drop(process);
+        lock().holder = Holder::Nobody;
         LEFT.notify_all();
     }
 }

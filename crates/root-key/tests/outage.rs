@@ -162,7 +162,8 @@ async fn recovery_is_not_tried_at_every_call() {
     for _ in 0..100 {
         token.derive(id, &derivation(Role::KekWrap, 1)).await.unwrap_err();
     }
-    assert!(begun.elapsed() < Duration::from_millis(400), "{:?}", begun.elapsed());
+    let at_most = 1 + begun.elapsed().as_millis() / 500;
+    assert!(u128::from(token.health().recovery_attempts) <= at_most, "{:?}", token.health());
     hsm.bring_back();
 }
 
@@ -187,6 +188,27 @@ async fn many_callers_in_an_outage_lead_to_one_recovery() {
 }
 
 #[tokio::test]
+async fn a_dropped_token_waits_for_a_call_that_still_runs() {
+    let hsm = SoftHsm::new();
+    let config = TokenConfig { deadline_ms: Some(600), sessions: Some(1), ..hsm.token_config() };
+    let token = Pkcs11Token::open(&config).unwrap();
+    let id = token.make_object(KIND).await.unwrap().id;
+    let locks = lock_token_files(&hsm);
+    // Nobody waits for this answer any more, and its thread is in the module.
+    let asked = tokio::time::timeout(Duration::from_millis(50), token.inspect_object(KIND, id));
+    assert!(asked.await.is_err());
+    let unlock = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(100));
+        drop(locks);
+    });
+    drop(token);
+    // Were the thread still inside, this would be refused or would wait.
+    assert!(unlock.is_finished());
+    Pkcs11Token::open(&config).unwrap().inspect_object(KIND, id).await.unwrap();
+    unlock.join().unwrap();
+}
+
+#[tokio::test]
 async fn a_module_that_hangs_costs_a_deadline_then_nothing_and_is_shown() {
     let hsm = SoftHsm::new();
     let config = TokenConfig { deadline_ms: Some(300), sessions: Some(2), ..hsm.token_config() };
@@ -205,7 +227,7 @@ async fn a_module_that_hangs_costs_a_deadline_then_nothing_and_is_shown() {
     assert_eq!(token.health().hung, 2);
     let begun = Instant::now();
     assert!(matches!(ask().await.unwrap_err(), TokenError::TimedOut { .. }));
-    assert!(begun.elapsed() < Duration::from_millis(100), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_millis(250), "{:?}", begun.elapsed());
     drop(locks);
     eventually(ask).await;
     assert_eq!(token.health().hung, 0);
