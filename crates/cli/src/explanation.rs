@@ -78,7 +78,7 @@ impl Problem {
                 "The input is not an envelope, or not of the kind asked for.",
                 "Another file; a file that was cut within its first 8,192 bytes; an envelope that \
                  was encoded for transport and not decoded.",
-                "Check the file with `claviger inspect`",
+                "Check that it is the file meant, that it is whole, and that it is not encoded for transport",
             ],
             Self::UnknownFormat => [
                 "The envelope has a format this release does not read.",

@@ -113,6 +113,8 @@ async fn open_file(
     let (streams, cleanup) = (session.streams.share()?, session.stop.cleanup());
     blocking(move || {
         let _cleanup = cleanup;
+        // Gone from the terminal before the end of the program is allowed.
+        let progress = progress;
         let mut released = 0;
         let count = |done| {
             released = done;

@@ -62,6 +62,8 @@ pub(crate) async fn run(session: &Session, arguments: SealArguments) -> Result<O
     let (to, streams, cleanup) = (output.clone(), session.streams.share()?, session.stop.cleanup());
     let plaintext_length = blocking(move || {
         let _cleanup = cleanup;
+        // Gone from the terminal before the end of the program is allowed.
+        let progress = progress;
         let count = |done| progress.set(done);
         let sealed = match &to {
             Place::File(path) => sealer.seal_to_path(plain, path, existing, count),
