@@ -12,7 +12,8 @@ pub struct ClientConfig {
     pub admin_socket: Option<PathBuf>,
     /// Longest time for a whole call, a repetition included; default 10 s.
     pub timeout: Duration,
-    /// Most connections at once to each socket; default 16, at least 1.
+    /// Most calls at once to each socket, each on a connection of its own; further ones wait within
+    /// their timeout. Default 16, at least 1.
     pub connections: usize,
 }
 

@@ -1,6 +1,6 @@
 //! One of the service's sockets: a bounded pool of kept-alive connections and one exchange over it.
 //!
-//! Invariants: never more connections than configured; no call outlasts the timeout; a request is sent a
+//! Invariants: never more calls at once than configured; no call outlasts the timeout; a request is sent a
 //! second time only if the caller said that repeating it is safe, and only after a connection broke; a
 //! reply longer than the limit is refused, not held.
 

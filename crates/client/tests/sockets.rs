@@ -20,6 +20,7 @@ use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{UnixListener, UnixStream},
+    task::JoinSet,
 };
 
 /// What the other end does with one request.
@@ -34,26 +35,42 @@ enum Act {
 }
 
 struct OtherEnd {
-    _folder: TempDir,
+    folder: TempDir,
     socket: PathBuf,
     requests: Arc<AtomicUsize>,
     most_open: Arc<AtomicUsize>,
+    /// Ends with all its connections when dropped.
+    tasks: JoinSet<()>,
+}
+
+impl OtherEnd {
+    /// Ends, and begins again at the same path.
+    async fn restart(mut self, acts: &'static [Act]) -> Self {
+        self.tasks.shutdown().await;
+        std::fs::remove_file(&self.socket).unwrap();
+        other_end_in(self.folder, acts)
+    }
 }
 
 /// Request number N is answered by act N; the last act is for all further ones.
 fn other_end(acts: &'static [Act]) -> OtherEnd {
-    let folder = tempfile::tempdir().unwrap();
+    other_end_in(tempfile::tempdir().unwrap(), acts)
+}
+
+fn other_end_in(folder: TempDir, acts: &'static [Act]) -> OtherEnd {
     let socket = folder.path().join("data.sock");
     let listener = UnixListener::bind(&socket).unwrap();
     let requests = Arc::new(AtomicUsize::new(0));
     let open = Arc::new(AtomicUsize::new(0));
     let most_open = Arc::new(AtomicUsize::new(0));
     let (counter, most) = (Arc::clone(&requests), Arc::clone(&most_open));
-    tokio::spawn(async move {
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move {
+        let mut connections = JoinSet::new();
         while let Ok((mut stream, _)) = listener.accept().await {
             most.fetch_max(open.fetch_add(1, SeqCst) + 1, SeqCst);
             let (counter, open) = (Arc::clone(&counter), Arc::clone(&open));
-            tokio::spawn(async move {
+            connections.spawn(async move {
                 while read_request(&mut stream).await {
                     let number = counter.fetch_add(1, SeqCst);
                     let act = acts[number.min(acts.len() - 1)];
@@ -65,7 +82,7 @@ fn other_end(acts: &'static [Act]) -> OtherEnd {
             });
         }
     });
-    OtherEnd { _folder: folder, socket, requests, most_open }
+    OtherEnd { folder, socket, requests, most_open, tasks }
 }
 
 async fn read_request(stream: &mut UnixStream) -> bool {
@@ -229,6 +246,17 @@ async fn a_connection_closed_between_calls_fails_no_call() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert_eq!(end.requests.load(SeqCst), 3);
+}
+
+#[tokio::test]
+async fn a_service_that_was_restarted_is_found_again() {
+    let mut end = other_end(&[Act::Answer(METADATA)]);
+    let client = client(&end);
+    for _ in 0..3 {
+        client.rotate(rotation(None)).await.unwrap();
+        end = end.restart(&[Act::Answer(METADATA)]).await;
+        client.describe_key(&eu()).await.unwrap();
+    }
 }
 
 #[tokio::test]

@@ -22,6 +22,22 @@ async fn the_data_socket_makes_no_keys() {
     service.stop().await;
 }
 
+/// The reply reaches a client that is still writing its body.
+#[tokio::test]
+async fn a_value_far_too_long_is_invalid_not_a_broken_connection() {
+    let service = Service::start().await;
+    let client = service.client();
+    client.create_key(CreateKey::at("eu".parse().unwrap())).await.unwrap();
+    for length in [200_000, 1 << 20, 5 << 20] {
+        let plaintext = claviger_kms::SecretBytes::from_vec(vec![0; length]);
+        let binding = claviger_kms::Binding::default();
+        let request = claviger_kms::Encrypt { key: "eu".parse().unwrap(), plaintext, binding };
+        let refused = client.encrypt(request).await.unwrap_err();
+        assert_eq!(refused.code(), ErrorCode::InvalidRequest, "{length} bytes: {refused}");
+    }
+    service.stop().await;
+}
+
 #[tokio::test]
 async fn says_what_it_can_do_and_how_it_is() {
     let service = Service::start().await;

@@ -63,6 +63,8 @@ async fn shutdown_answers_what_is_under_way_and_takes_nothing_new() {
     stream.write_all(first).await.unwrap();
     tokio::time::sleep(Duration::from_millis(100)).await;
     let data = service.data_socket();
+    let _silent = UnixStream::connect(&data).await.unwrap();
+    let _idle = send_and_keep(&data).await;
     service.begin_shutdown();
     tokio::time::sleep(Duration::from_millis(100)).await;
     assert!(UnixStream::connect(&data).await.is_err(), "a new connection was taken");
@@ -131,4 +133,13 @@ async fn is_alive_and_ready_and_counts() {
     let metrics = send(&service.admin_socket(), &get("/metrics")).await;
     assert!(metrics.status == 200 && metrics.body.contains("# EOF"), "{metrics:?}");
     service.stop().await;
+}
+
+/// A connection that has had one reply.
+async fn send_and_keep(socket: &std::path::Path) -> UnixStream {
+    let mut stream = UnixStream::connect(socket).await.unwrap();
+    stream.write_all(b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    let mut some = [0; 1024];
+    assert!(stream.read(&mut some).await.unwrap() > 0);
+    stream
 }
