@@ -133,14 +133,12 @@ fn map_secret(bytes: usize) -> io::Result<NonNull<u8>> {
     // SAFETY: closes the descriptor opened above, once.
     unsafe { libc::close(descriptor) };
     let base = mapped?;
-    // Pages of a secret memory file are locked by nature, but only as they are touched, and touching one
-    // over RLIMIT_MEMLOCK is a bus error: populate them now, where a refusal is an error code.
-    // SAFETY: advises on exactly the mapping made above.
-    let populated =
-        unsafe { libc::madvise(base.as_ptr().cast(), bytes, libc::MADV_POPULATE_WRITE) };
-    // SAFETY: as above; a forked child must not find the keys.
-    let hidden = unsafe { libc::madvise(base.as_ptr().cast(), bytes, libc::MADV_DONTFORK) };
-    if populated != 0 || hidden != 0 {
+    // RLIMIT_MEMLOCK was checked by mmap. Touching every page now takes its memory while a lack of it
+    // still ends a start rather than a running service.
+    // SAFETY: writes exactly the mapping made above, which nothing refers to yet.
+    unsafe { base.as_ptr().write_bytes(0, bytes) };
+    // SAFETY: advises on exactly the mapping made above; a forked child must not find the keys.
+    if unsafe { libc::madvise(base.as_ptr().cast(), bytes, libc::MADV_DONTFORK) } != 0 {
         let error = io::Error::last_os_error();
         // SAFETY: the mapping made above, unused so far.
         unsafe { libc::munmap(base.as_ptr().cast(), bytes) };

@@ -175,6 +175,13 @@ fn promote(record: &mut KeyRecord, version: KeyVersion) -> Result<()> {
     if record.state != KeyState::Active {
         return Err(KmsError::key_unusable(format!("the key {} is {}", record.path, record.state)));
     }
+    if let Some(newer) = record.primary.filter(|&primary| primary > version) {
+        return Err(KmsError::key_unusable(format!(
+            "version {version} of the key {} is older than its primary version {newer}; rotations \
+             only go forward: make a new version",
+            record.path
+        )));
+    }
     // The new version is checked first, so that a refusal leaves the former primary as it is.
     change_state(record, version, VersionState::Primary)?;
     if let Some(former) = record.primary {

@@ -1,1 +1,5 @@
-//! Under construction.
+#![doc = include_str!("../README.md")]
+
+pub mod config;
+pub mod parts;
+pub mod sockets;

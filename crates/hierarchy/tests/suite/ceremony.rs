@@ -77,7 +77,8 @@ async fn a_restored_store_opens_only_after_it_was_accepted() {
         tree.health().generation
     };
     std::fs::copy(&copy, site.store_path()).unwrap();
-    let demands = |config: &mut claviger_hierarchy::HierarchyConfig| config.lowest_generation = seen;
+    let demands =
+        |config: &mut claviger_hierarchy::HierarchyConfig| config.lowest_generation = seen;
     let refused = site.open_with(demands).await.unwrap_err();
     assert!(matches!(refused, OpenError::RolledBack { .. }), "{refused}");
     accept_restore(site.token.as_ref(), site.store().as_ref(), seen).await.unwrap();

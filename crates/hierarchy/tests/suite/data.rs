@@ -32,12 +32,9 @@ async fn another_context_envelope_or_key_is_rejected() {
     site.create(&tree, "us").await.unwrap();
     let sealed = encrypted(&site, &tree, b"the value").await;
     let envelope = Binding { envelope_id: Some(EnvelopeId::from_bytes([1; 16])), ..binding("17") };
-    for (key, wrong) in [
-        ("eu", binding("18")),
-        ("eu", Binding::default()),
-        ("eu", envelope),
-        ("us", binding("17")),
-    ] {
+    for (key, wrong) in
+        [("eu", binding("18")), ("eu", Binding::default()), ("eu", envelope), ("us", binding("17"))]
+    {
         let permit = site.permit::<action::Decrypt>(key);
         let refused = tree.decrypt(permit, &sealed, &wrong).await;
         assert!(matches!(refused, Err(KmsError::Rejected)), "{key} {wrong:?}: {refused:?}");
@@ -54,8 +51,7 @@ async fn a_wrapped_key_does_not_open_as_a_value_nor_a_value_as_a_key() {
     let tree = site.open().await;
     site.create(&tree, "eu").await.unwrap();
     let sealed = encrypted(&site, &tree, b"value").await;
-    let as_key =
-        Ciphertext::of_data_key(sealed.key_id(), sealed.version(), *sealed.wrapped_key());
+    let as_key = Ciphertext::of_data_key(sealed.key_id(), sealed.version(), *sealed.wrapped_key());
     let permit = site.permit::<action::Decrypt>("eu");
     let refused = tree.decrypt(permit, &as_key, &binding("17")).await;
     assert!(matches!(refused, Err(KmsError::Rejected)));

@@ -1,5 +1,7 @@
 //! The tree over a real SoftHSM2 token and a real SQLite store.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test stops at the first surprise")]
+
 mod ceremony;
 mod damage;
 mod data;

@@ -1,4 +1,6 @@
-use claviger_kms::{CreateKey, IdempotencyKey, KeyVersion, KmsError, Protection, Purpose, VersionState};
+use claviger_kms::{
+    CreateKey, IdempotencyKey, KeyVersion, KmsError, Protection, Purpose, VersionState,
+};
 use claviger_policy::action;
 
 use crate::{Site, path};
@@ -79,6 +81,18 @@ async fn a_pending_version_wraps_nothing_and_is_promoted_once() {
         .map(|version| version.state)
         .collect();
     assert_eq!(states, [VersionState::Enabled, VersionState::Primary]);
+}
+
+#[tokio::test]
+async fn a_pending_version_older_than_the_primary_is_never_promoted() {
+    let site = Site::new().await;
+    let tree = site.open().await;
+    site.create(&tree, "eu").await.unwrap();
+    tree.create_version(site.permit("eu"), None).await.unwrap();
+    site.rotate(&tree, "eu").await.unwrap();
+    let back = tree.set_primary(site.permit("eu"), version(2)).await.unwrap_err();
+    assert!(matches!(back, KmsError::KeyUnusable { .. }), "{back}");
+    assert_eq!(tree.describe(site.permit("eu")).unwrap().primary, Some(version(3)));
 }
 
 #[tokio::test]

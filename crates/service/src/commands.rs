@@ -1,0 +1,6 @@
+//! One file for each command.
+
+pub(crate) mod check;
+pub(crate) mod dev;
+pub(crate) mod root;
+pub(crate) mod serve;

@@ -1,0 +1,37 @@
+//! `clavigerd check`: whether this configuration would start. Changes nothing, logs in nowhere.
+
+use std::{fs, path::Path};
+
+use anyhow::{Context as _, Result, bail};
+use claviger_service::{config::Config, parts};
+
+use crate::logging::answer;
+
+pub(crate) fn run(config: &Path) -> Result<()> {
+    let file = config;
+    let config = Config::read(file)?;
+    answer(format_args!("{}: read", file.display()));
+    let policy = parts::read_policy(&config.policy.file)?;
+    answer(format_args!("{}: policy {}", config.policy.file.display(), policy.hash()));
+    config.token.check_files().context("the token")?;
+    answer("token: module and PIN source are there");
+    for (what, path) in [
+        ("store.path", &config.store.path),
+        ("audit.directory", &config.audit.directory),
+        ("listen.data", &config.listen.data),
+        ("listen.admin", &config.listen.admin),
+    ] {
+        let directory = path.parent().unwrap_or(Path::new("/"));
+        let found = fs::metadata(directory)
+            .with_context(|| format!("{what}: the directory {}", directory.display()))?;
+        if !found.is_dir() {
+            bail!("{what}: {} is not a directory", directory.display());
+        }
+        if rustix::fs::access(directory, rustix::fs::Access::WRITE_OK).is_err() {
+            bail!("{what}: {} cannot be written by this user", directory.display());
+        }
+    }
+    answer("directories: there and writable");
+    answer("the configuration is good");
+    Ok(())
+}

@@ -1,0 +1,18 @@
+//! What the process gives up before it reads a secret: core dumps, being traced, files for others.
+
+use rustix::process::{
+    DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit, umask,
+};
+
+/// `PR_SET_DUMPABLE` 0, no core file, new files and sockets for the owner only.
+pub(crate) fn process() {
+    umask(rustix::fs::Mode::from_raw_mode(0o077));
+    let none = Rlimit { current: Some(0), maximum: Some(0) };
+    // Refusals are odd but harmless alone: each of the two is enough against a core file.
+    if setrlimit(Resource::Core, none).is_err()
+        && set_dumpable_behavior(DumpableBehavior::NotDumpable).is_err()
+    {
+        tracing::warn!("core dumps could not be turned off");
+    }
+    let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+}

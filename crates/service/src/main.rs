@@ -1,0 +1,61 @@
+//! `clavigerd`: arguments, hardening, and one file for each command.
+
+mod commands;
+mod harden;
+mod logging;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+
+/// Claviger, a key service under a root key that never leaves its PKCS#11 token.
+#[derive(Debug, Parser)]
+#[command(name = "clavigerd", version, after_help = EXAMPLES)]
+struct Arguments {
+    /// The configuration file.
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "CLAVIGERD_CONFIG",
+        default_value = "/etc/claviger/clavigerd.toml"
+    )]
+    config: PathBuf,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the service until SIGTERM or SIGINT.
+    Serve,
+    /// Check the configuration, the policy and what they name, without starting or changing anything.
+    Check,
+    /// The root key in the token.
+    #[command(subcommand)]
+    Root(commands::root::Root),
+    /// Run everything on a SoftHSM2 token of your own, with a policy that lets you do anything.
+    Dev(commands::dev::Dev),
+}
+
+const EXAMPLES: &str = "Examples:\n  clavigerd dev\n  clavigerd check --config /etc/claviger/clavigerd.toml\n  \
+                        clavigerd root init\n  clavigerd serve";
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    harden::process();
+    let outcome = match &arguments.command {
+        Command::Serve => commands::serve::run(&arguments.config),
+        Command::Check => commands::check::run(&arguments.config),
+        Command::Root(root) => commands::root::run(root, &arguments.config),
+        Command::Dev(dev) => commands::dev::run(dev),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            logging::complain(&error);
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! Opening the parts of the service, each with a reason that says what to do when it does not open.
+
+use std::{fs, path::Path, sync::Arc};
+
+use anyhow::{Context as _, Result};
+use claviger_audit::{AuditLog, Recovered};
+use claviger_hierarchy::Hierarchy;
+use claviger_keystore::{KeyStore, SqliteStore};
+use claviger_operations::Operations;
+use claviger_policy::Policy;
+use claviger_root_key::{Pkcs11Token, Token};
+
+use crate::config::Config;
+
+/// Reads the policy.
+///
+/// # Errors
+/// When the file cannot be read or the policy is refused.
+pub fn read_policy(file: &Path) -> Result<Policy> {
+    let text = fs::read_to_string(file)
+        .with_context(|| format!("the policy {} cannot be read", file.display()))?;
+    Policy::parse(&text).with_context(|| format!("the policy {}", file.display()))
+}
+
+/// Opens the key store; one process at a time holds it.
+///
+/// # Errors
+/// When it is in use, damaged, of another kind or of a newer release.
+pub fn open_store(config: &Config) -> Result<Arc<dyn KeyStore>> {
+    let path = &config.store.path;
+    let store =
+        SqliteStore::open(path).with_context(|| format!("the key store {}", path.display()))?;
+    Ok(Arc::new(store))
+}
+
+/// Opens the token and logs in, once.
+///
+/// # Errors
+/// When the module, the token or the PIN is not what the configuration says.
+pub async fn open_token(config: &Config) -> Result<Arc<dyn Token>> {
+    let token = config.token.clone();
+    let token = tokio::task::spawn_blocking(move || Pkcs11Token::open(&token))
+        .await
+        .context("the token's module ended the thread that opened it")?
+        .context("the token")?;
+    Ok(Arc::new(token))
+}
+
+/// Opens the audit log.
+///
+/// # Errors
+/// When it is in use, damaged, or its directory cannot be made.
+pub async fn open_audit(config: &Config) -> Result<(AuditLog, Recovered)> {
+    let (audit, recovered) = AuditLog::open(config.audit.clone()).await.context("the audit log")?;
+    if recovered.torn_bytes > 0 {
+        tracing::warn!(
+            bytes = recovered.torn_bytes,
+            "cut off the unacknowledged end that a crash left in the audit log"
+        );
+    }
+    Ok((audit, recovered))
+}
+
+/// Opens everything and starts the operations.
+///
+/// # Errors
+/// The first part that does not open.
+pub async fn open_operations(config: &Config) -> Result<Arc<Operations>> {
+    let policy = read_policy(&config.policy.file)?;
+    let store = open_store(config)?;
+    let (audit, recovered) = open_audit(config).await?;
+    let token = open_token(config).await?;
+    let hierarchy =
+        Hierarchy::open(token, store, config.hierarchy(recovered.highest_generation)).await?;
+    for warning in &hierarchy.root().warnings {
+        tracing::warn!(warning, "the token");
+    }
+    Ok(Operations::start(hierarchy, policy, audit).await?)
+}
