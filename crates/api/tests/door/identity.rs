@@ -2,7 +2,7 @@ use claviger_api::Limits;
 use claviger_kms::{CreateKey, ErrorCode, KeyManagementService as _};
 use claviger_testkit::Service;
 
-use crate::support::{get, post, post_with, send};
+use crate::support::{audit_log, get, post, post_with, send};
 
 /// Lets this user make and see keys in `eu`, and nothing else; another user may do everything.
 fn narrow_policy() -> String {
@@ -120,13 +120,4 @@ async fn the_audit_record_names_the_kernel_s_peer_and_both_request_ids() {
     assert!(record.contains(Service::own_principal().as_str()), "{record}");
     assert!(!log.contains("hunter2") && !log.contains("aHVudGVyMg"));
     service.stop().await;
-}
-
-fn audit_log(service: &Service) -> String {
-    let mut log = String::new();
-    for segment in std::fs::read_dir(service.folder().join("audit")).unwrap() {
-        let bytes = std::fs::read(segment.unwrap().path()).unwrap();
-        log.push_str(&String::from_utf8_lossy(&bytes));
-    }
-    log
 }

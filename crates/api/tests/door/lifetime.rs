@@ -1,14 +1,14 @@
 use std::time::{Duration, Instant};
 
 use claviger_api::Limits;
-use claviger_kms::{CreateKey, CreateVersion, KeyManagementService as _, KeyPath};
+use claviger_kms::{CreateKey, KeyManagementService as _, KeyPath};
 use claviger_testkit::Service;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::UnixStream,
 };
 
-use crate::support::{get, post, read, send};
+use crate::support::{audit_log, get, post, read, send};
 
 fn eu() -> KeyPath {
     "eu".parse().unwrap()
@@ -21,21 +21,26 @@ async fn with_limits(change: impl FnOnce(&mut Limits)) -> Service {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_change_is_finished_though_the_caller_hung_up() {
+async fn a_change_is_finished_and_recorded_though_the_caller_hung_up() {
     let service = Service::start().await;
     let client = service.client();
     client.create_key(CreateKey::at(eu())).await.unwrap();
-    for _ in 0..10 {
+    for patience in (0..40).map(|number| Duration::from_micros(50 * number)) {
         let mut stream = UnixStream::connect(service.admin_socket()).await.unwrap();
         stream.write_all(&post("/v1/rotate", r#"{"key":"eu"}"#)).await.unwrap();
-        tokio::time::sleep(Duration::from_micros(300)).await;
-        drop(stream);
+        tokio::time::sleep(patience).await;
     }
     tokio::time::sleep(Duration::from_millis(300)).await;
-    let name = Some("after".parse().unwrap());
-    client.rotate(CreateVersion { key: eu(), idempotency_key: name }).await.unwrap();
     let key = client.describe_key(&eu()).await.unwrap();
+    assert!(key.versions.len() > 1, "no rotation got as far as being cut");
     assert_eq!(key.primary, key.versions.last().map(|version| version.version));
+    let log = audit_log(&service);
+    let records = |phase: &str| {
+        let of = |line: &&str| line.contains("\"rotate\"") && line.contains(phase);
+        log.lines().filter(of).count()
+    };
+    let (intents, outcomes) = (records("\"intent\""), records("\"outcome\""));
+    assert!(intents > 0 && intents == outcomes, "{intents} intents, {outcomes} outcomes");
     service.stop().await;
 }
 

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use claviger_testkit::Service;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::UnixStream,
@@ -68,4 +69,14 @@ pub(crate) fn post_with(target: &str, headers: &str, body: &str) -> Vec<u8> {
          content-length: {length}\r\n{headers}\r\n{body}"
     )
     .into_bytes()
+}
+
+/// All of the audit log's segments.
+pub(crate) fn audit_log(service: &Service) -> String {
+    let mut log = String::new();
+    for segment in std::fs::read_dir(service.folder().join("audit")).unwrap() {
+        let bytes = std::fs::read(segment.unwrap().path()).unwrap();
+        log.push_str(&String::from_utf8_lossy(&bytes));
+    }
+    log
 }
