@@ -19,7 +19,7 @@ use tokio::{
 };
 use tower::Service as _;
 
-use crate::{Limits, PeerCredentials, request::UnderWay};
+use crate::{Limits, PeerCredentials};
 
 /// Serves until `shutdown` completes, then drains for at most [`Limits::grace`].
 ///
@@ -35,7 +35,6 @@ pub async fn serve(
         router,
         limits,
         permits: Arc::new(Semaphore::new(limits.max_connections.min(Semaphore::MAX_PERMITS))),
-        under_way: UnderWay::default(),
         connections: JoinSet::new(),
         graceful: GracefulShutdown::new(),
     };
@@ -64,7 +63,6 @@ struct Server {
     router: Router,
     limits: Limits,
     permits: Arc<Semaphore>,
-    under_way: UnderWay,
     connections: JoinSet<()>,
     graceful: GracefulShutdown,
 }
@@ -84,22 +82,17 @@ impl Server {
             let _ = stream.try_write(OVERLOADED);
             return;
         };
-        let (router, under_way) = (self.router.clone(), self.under_way.clone());
+        let router = self.router.clone();
         let watcher = self.graceful.watcher();
-        let talk = talk(stream, peer, router, under_way, watcher, self.limits.header_timeout);
+        let talk = talk(stream, peer, router, watcher, self.limits.header_timeout);
         self.connections.spawn(hold(permit, talk));
     }
 
     async fn drain(self) {
-        let Self { limits, under_way, mut connections, graceful, .. } = self;
-        let drained = async {
-            graceful.shutdown().await;
-            under_way.0.close();
-            under_way.0.wait().await;
-        };
-        if tokio::time::timeout(limits.grace, drained).await.is_err() {
-            let (requests, open) = (under_way.0.len(), connections.len());
-            tracing::warn!(requests, connections = open, "the grace period ended with work left");
+        let Self { limits, mut connections, graceful, .. } = self;
+        if tokio::time::timeout(limits.grace, graceful.shutdown()).await.is_err() {
+            let open = connections.len();
+            tracing::warn!(connections = open, "the grace period ended with requests left");
         }
         connections.shutdown().await;
     }
@@ -114,13 +107,11 @@ async fn talk(
     stream: UnixStream,
     peer: PeerCredentials,
     router: Router,
-    under_way: UnderWay,
     watcher: Watcher,
     header_timeout: Duration,
 ) {
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(peer);
-        request.extensions_mut().insert(under_way.clone());
         router.clone().call(request)
     });
     let connection = http1::Builder::new()

@@ -1,7 +1,8 @@
-//! What happens around every handler: a name for the request, a task of its own, a time limit, a log line.
+//! What happens around every handler: a name for the request, a time limit, a log line.
 //!
-//! Invariants: work that began is finished, whatever becomes of the connection; a panic ends one request
-//! and its message is not shown; the log has ids, route, status and duration, never a body or a query.
+//! Invariants: a panic ends one request and its message is not shown; the log has ids, route, status and
+//! duration, never a body or a query. That an operation which began is finished, whatever becomes of the
+//! connection, is the operations' own care.
 
 use std::{
     panic::AssertUnwindSafe,
@@ -17,7 +18,6 @@ use axum::{
 use claviger_kms::{KmsError, RequestId};
 use claviger_operations::ForeignId;
 use futures::FutureExt as _;
-use tokio_util::task::TaskTracker;
 
 use crate::{PeerCredentials, door::Door, problem::Problem};
 
@@ -28,10 +28,6 @@ pub(crate) struct RequestName {
     /// The caller's own, where it is plain enough to be kept.
     pub(crate) foreign: Option<ForeignId>,
 }
-
-/// The requests under way on a listener.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct UnderWay(pub(crate) TaskTracker);
 
 pub(crate) async fn carry_out(
     State(door): State<Door>,
@@ -45,24 +41,18 @@ pub(crate) async fn carry_out(
     let foreign = request.headers().get("x-request-id").and_then(|value| value.to_str().ok());
     let foreign = foreign.and_then(|text| text.parse().ok());
     request.extensions_mut().insert(RequestName { id, foreign });
-    let tasks = request.extensions().get::<UnderWay>().cloned().unwrap_or_default();
     let line = LogLine::of(&request, id);
-
-    let work = tasks.0.spawn(async move {
-        let outcome = AssertUnwindSafe(next.run(request)).catch_unwind().await;
-        let response = outcome.unwrap_or_else(|_| {
-            tracing::error!(request = %id, "a handler panicked");
-            Problem::defect().into_response()
-        });
-        line.write(&response);
-        response
-    });
     let limit = door.limits.request_timeout;
+    let work = AssertUnwindSafe(next.run(request)).catch_unwind();
     let mut response = match tokio::time::timeout(limit, work).await {
         Ok(Ok(response)) => response,
-        Ok(Err(_)) => Problem::defect().into_response(),
+        Ok(Err(_)) => {
+            tracing::error!(request = %id, "a handler panicked");
+            Problem::defect().into_response()
+        }
         Err(_) => too_slow(id, limit).into_response(),
     };
+    line.write(&response);
     if let Ok(id) = HeaderValue::try_from(id.to_string()) {
         response.headers_mut().insert(REQUEST_ID, id);
     }
@@ -70,7 +60,7 @@ pub(crate) async fn carry_out(
 }
 
 fn too_slow(id: RequestId, limit: Duration) -> Problem {
-    tracing::warn!(request = %id, ?limit, "no reply in time; the work goes on");
+    tracing::warn!(request = %id, ?limit, "no reply in time; an operation that began goes on");
     let text = format!("the service took longer than {limit:?}; whether it acted is not known");
     KmsError::unavailable(text).into()
 }

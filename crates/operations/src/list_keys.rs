@@ -37,22 +37,25 @@ impl LocalKms {
         let mut keys = Vec::new();
         let mut after = request.after.clone();
         let mut hidden = false;
-        let next = 'pages: loop {
+        // One more than asked for is looked for: a next page is named only if the caller may see a key
+        // on it, so that the answer does not tell of keys he may not see.
+        'looking: loop {
             let candidates = hierarchy.paths(request.under.as_ref(), after.as_ref(), CANDIDATES);
-            let Some(last) = candidates.last().cloned() else { break None };
+            let Some(last) = candidates.last().cloned() else { break };
             for path in candidates {
-                if keys.len() == limit {
-                    break 'pages keys
-                        .last()
-                        .map(|key: &claviger_kms::KeyMetadata| key.key.clone());
-                }
                 match self.permit_to_see(&path) {
                     Some(permit) => keys.push(hierarchy.describe(permit)?),
                     None => hidden = true,
                 }
+                if keys.len() > limit {
+                    break 'looking;
+                }
             }
             after = Some(last);
-        };
+        }
+        let more = keys.len() > limit;
+        keys.truncate(limit);
+        let next = keys.last().filter(|_| more).map(|key| key.key.clone());
         if !keys.is_empty() || !hidden {
             attempt.entry.decision = AuditDecision::Allowed;
         }

@@ -1,12 +1,15 @@
 //! The key service as one caller sees it: the trait, each method in a file of its own.
+//!
+//! Invariant: an operation that began is carried to its end, its record included, whatever becomes of
+//! the caller: each runs as a task of its own, so dropping a call drops only its answer.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use claviger_kms::{
     Capabilities, Ciphertext, CreateKey, CreateVersion, DataKey, Decrypt, Decrypted, Encrypt,
-    Encrypted, GenerateDataKey, KeyManagementService, KeyMetadata, KeyPage, KeyPath, ListKeys,
-    MAX_BATCH, Purpose, Result, Rewrap, Rewrapped, VersionRequest,
+    Encrypted, GenerateDataKey, KeyManagementService, KeyMetadata, KeyPage, KeyPath, KmsError,
+    ListKeys, MAX_BATCH, Purpose, Result, Rewrap, Rewrapped, VersionRequest,
 };
 
 use crate::{Caller, Operations};
@@ -30,6 +33,21 @@ impl LocalKms {
     pub(crate) fn caller(&self) -> &Caller {
         &self.caller
     }
+
+    /// Runs `work` to its end, even if nobody waits for it any more.
+    async fn to_the_end<T, F>(&self, work: impl FnOnce(Self) -> F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T>> + Send + 'static,
+    {
+        let task = self.operations.under_way.spawn(work(self.clone()));
+        task.await.unwrap_or_else(|_| {
+            tracing::error!(request = %self.caller.request, "an operation ended abnormally");
+            Err(KmsError::unavailable(
+                "the operation ended abnormally; whether it acted is not known",
+            ))
+        })
+    }
 }
 
 #[async_trait]
@@ -47,73 +65,85 @@ impl KeyManagementService for LocalKms {
     }
 
     async fn create_key(&self, request: CreateKey) -> Result<KeyMetadata> {
-        self.create_key_recorded(request).await
+        self.to_the_end(|kms| async move { kms.create_key_recorded(request).await }).await
     }
 
     async fn describe_key(&self, key: &KeyPath) -> Result<KeyMetadata> {
-        self.try_describe(key).recorded(self).await
+        let key = key.clone();
+        self.to_the_end(|kms| async move { kms.try_describe(&key).recorded(&kms).await }).await
     }
 
     async fn list_keys(&self, request: ListKeys) -> Result<KeyPage> {
-        self.try_list(&request).recorded(self).await
+        self.to_the_end(|kms| async move { kms.try_list(&request).recorded(&kms).await }).await
     }
 
     async fn create_version(&self, request: CreateVersion) -> Result<KeyMetadata> {
-        self.create_version_recorded(request).await
+        self.to_the_end(|kms| async move { kms.create_version_recorded(request).await }).await
     }
 
     async fn set_primary(&self, request: VersionRequest) -> Result<KeyMetadata> {
-        self.set_primary_recorded(request).await
+        self.to_the_end(|kms| async move { kms.set_primary_recorded(request).await }).await
     }
 
     async fn rotate(&self, request: CreateVersion) -> Result<KeyMetadata> {
-        self.rotate_recorded(request).await
+        self.to_the_end(|kms| async move { kms.rotate_recorded(request).await }).await
     }
 
     async fn enable_version(&self, request: VersionRequest) -> Result<KeyMetadata> {
-        self.enable_version_recorded(request).await
+        self.to_the_end(|kms| async move { kms.enable_version_recorded(request).await }).await
     }
 
     async fn disable_version(&self, request: VersionRequest) -> Result<KeyMetadata> {
-        self.disable_version_recorded(request).await
+        self.to_the_end(|kms| async move { kms.disable_version_recorded(request).await }).await
     }
 
     async fn encrypt(&self, request: Encrypt) -> Result<Encrypted> {
-        self.try_encrypt(request).await.recorded(self).await
+        self.to_the_end(|kms| async move { kms.try_encrypt(request).await.recorded(&kms).await })
+            .await
     }
 
     async fn decrypt(&self, request: Decrypt) -> Result<Decrypted> {
-        self.try_decrypt(request).await.recorded(self).await
+        self.to_the_end(|kms| async move { kms.try_decrypt(request).await.recorded(&kms).await })
+            .await
     }
 
     async fn generate_data_key(&self, request: GenerateDataKey) -> Result<DataKey> {
-        self.try_data_key(request).await.recorded(self).await
+        self.to_the_end(|kms| async move { kms.try_data_key(request).await.recorded(&kms).await })
+            .await
     }
 
     async fn generate_wrapped_data_key(&self, request: GenerateDataKey) -> Result<Encrypted> {
-        self.try_wrapped_data_key(request).await.recorded(self).await
+        self.to_the_end(|kms| async move {
+            kms.try_wrapped_data_key(request).await.recorded(&kms).await
+        })
+        .await
     }
 
     async fn rewrap(&self, request: Rewrap) -> Result<Rewrapped> {
-        self.try_rewrap(request).await.recorded(self).await
+        self.to_the_end(|kms| async move { kms.try_rewrap(request).await.recorded(&kms).await })
+            .await
     }
 
     async fn encrypt_batch(&self, items: Vec<Encrypt>) -> Result<Vec<Result<Encrypted>>> {
-        self.batch(items, |item| self.try_encrypt(item)).await
+        self.to_the_end(|kms| async move { kms.batch(items, |item| kms.try_encrypt(item)).await })
+            .await
     }
 
     async fn decrypt_batch(&self, items: Vec<Decrypt>) -> Result<Vec<Result<Decrypted>>> {
-        self.batch(items, |item| self.try_decrypt(item)).await
+        self.to_the_end(|kms| async move { kms.batch(items, |item| kms.try_decrypt(item)).await })
+            .await
     }
 
     async fn generate_data_key_batch(
         &self,
         items: Vec<GenerateDataKey>,
     ) -> Result<Vec<Result<DataKey>>> {
-        self.batch(items, |item| self.try_data_key(item)).await
+        self.to_the_end(|kms| async move { kms.batch(items, |item| kms.try_data_key(item)).await })
+            .await
     }
 
     async fn rewrap_batch(&self, items: Vec<Rewrap>) -> Result<Vec<Result<Rewrapped>>> {
-        self.batch(items, |item| self.try_rewrap(item)).await
+        self.to_the_end(|kms| async move { kms.batch(items, |item| kms.try_rewrap(item)).await })
+            .await
     }
 }

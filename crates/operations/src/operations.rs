@@ -10,6 +10,7 @@ use claviger_hierarchy::{Hierarchy, HierarchyHealth};
 use claviger_kms::{KeyVersion, KmsError, RequestId, Result, Timestamp};
 use claviger_policy::Policy;
 use serde::Serialize;
+use tokio_util::task::TaskTracker;
 
 use crate::{Caller, LocalKms, metrics::Metrics, readiness::ReadinessCache};
 
@@ -23,6 +24,7 @@ pub struct Operations {
     pub(crate) hasher: KeyedHasher,
     pub(crate) metrics: Metrics,
     pub(crate) readiness: ReadinessCache,
+    pub(crate) under_way: TaskTracker,
     started_at: Timestamp,
 }
 
@@ -58,6 +60,7 @@ impl Operations {
             metrics: Metrics::new(),
             hasher: KeyedHasher::new(key, version),
             readiness: ReadinessCache::default(),
+            under_way: TaskTracker::new(),
             started_at: Timestamp::now(),
             hierarchy,
             policy,
@@ -98,9 +101,11 @@ impl Operations {
         self.hierarchy.sweep();
     }
 
-    /// Records that the service stops, closes the audit log and wipes all keys. Call it when no request
-    /// is under way any more.
+    /// Waits for the operations under way, records that the service stops, closes the audit log and wipes
+    /// all keys. Call it when the doors are closed.
     pub async fn stop(&self) {
+        self.under_way.close();
+        self.under_way.wait().await;
         if let Err(error) = self.record_event(ServiceEvent::Stopping).await {
             tracing::warn!(%error, "the stop could not be recorded");
         }
