@@ -1,7 +1,7 @@
 //! How bytes and secrets travel in JSON: standard base64 with padding (RFC 4648, section 4).
 //!
 //! Secrets have no `Serialize`; a field that must travel names [`secret_bytes`] or [`secret_key`] in its
-//! `#[serde(with = …)]`, and those fields, in `service.rs`, are all there are.
+//! `#[serde(with = …)]`, and those fields, in `data_messages.rs`, are all there are.
 
 /// `Vec<u8>` as base64.
 pub mod bytes {

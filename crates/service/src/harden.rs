@@ -1,13 +1,18 @@
-//! What the process gives up before it reads a secret: core dumps, being traced, files for others.
+//! What the process gives up before it reads a secret: core dumps, being traced, files for others, and
+//! the words of a panic, which might hold a value.
 
 use rustix::process::{
     DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit, umask,
 };
 
-/// `PR_SET_DUMPABLE` 0, no core file, new files and sockets for the owner only.
+/// `PR_SET_DUMPABLE` 0, no core file, new files and sockets for the owner only, panics by place alone.
 pub(crate) fn process() {
     umask(rustix::fs::Mode::from_raw_mode(0o077));
     let none = Rlimit { current: Some(0), maximum: Some(0) };
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string);
+        tracing::error!(place, "a defect: panicked");
+    }));
     // Refusals are odd but harmless alone: each of the two is enough against a core file.
     if setrlimit(Resource::Core, none).is_err()
         && set_dumpable_behavior(DumpableBehavior::NotDumpable).is_err()
