@@ -1,5 +1,5 @@
 # Shared by the scripts in this folder: `. scripts/lib.sh`. Works as root or not, on a fresh machine.
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034
 #
 # What is missing is installed once: Debian packages by apt-get (through sudo when not root), cargo tools by
 # `cargo install --locked`. What cannot be installed is named, with the command that would do it.
@@ -66,13 +66,13 @@ install_packages() {
 
 # Rust as Cargo.toml's rust-version asks for, or newer.
 need_rust() {
-    local wanted found how="https://rustup.rs, or: rustup update stable"
+    local wanted found how="install it from https://rustup.rs, or run: rustup update stable"
     wanted=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' "$root/Cargo.toml")
     command -v cargo > /dev/null && command -v rustc > /dev/null ||
-        fail "Rust $wanted or newer is needed, and there is none. Get it from $how"
+        fail "Rust $wanted or newer is needed, and there is none: $how"
     found=$(rustc --version | sed -n 's/^rustc \([0-9.]*\).*/\1/p')
     [[ $(printf '%s\n%s\n' "$wanted" "$found" | sort -V | head -n 1) == "$wanted" ]] ||
-        fail "Rust $wanted or newer is needed; this is $found. Get it from $how"
+        fail "Rust $wanted or newer is needed; this is $found: $how"
     RUST_FOUND=$found
 }
 

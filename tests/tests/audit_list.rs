@@ -3,6 +3,8 @@
 //! Looking is banned by clippy's `disallowed-methods`; a module that may do it lifts the ban. Modules under `src` of
 //! every crate count, tests beside the crates and examples do not.
 
+#![expect(clippy::unwrap_used, reason = "a test")]
+
 use std::{
     collections::BTreeSet,
     fs,

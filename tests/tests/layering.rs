@@ -3,6 +3,8 @@
 //! Dev-dependencies are exempt between our own crates: tests go wherever they need to. What stands under one crate
 //! only (the PKCS#11 binding, the ciphers) does so for every kind of dependency.
 
+#![expect(clippy::unwrap_used, reason = "a test")]
+
 use cargo_metadata::{DependencyKind, MetadataCommand};
 
 /// A crate of ours, without the prefix, and those it may use; `ANY` for what only tests use.
