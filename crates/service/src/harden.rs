@@ -1,6 +1,7 @@
 //! What the process gives up before it reads a secret: core dumps, being traced, files for others, and
 //! the words of a panic, which might hold a value.
 
+use crate::logging;
 use rustix::process::{
     DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit, umask,
 };
@@ -10,8 +11,8 @@ pub(crate) fn process() {
     umask(rustix::fs::Mode::from_raw_mode(0o077));
     let none = Rlimit { current: Some(0), maximum: Some(0) };
     std::panic::set_hook(Box::new(|panic| {
-        let place = panic.location().map(ToString::to_string);
-        tracing::error!(place, "a defect: panicked");
+        let place = panic.location().map_or("an unknown place".to_owned(), ToString::to_string);
+        logging::complain(&anyhow::anyhow!("a defect: panicked at {place}"));
     }));
     // Refusals are odd but harmless alone: each of the two is enough against a core file.
     if setrlimit(Resource::Core, none).is_err()
