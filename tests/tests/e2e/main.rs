@@ -1,0 +1,4 @@
+//! The real programs on a real token: what a newcomer, an operator and an attacker do to them.
+
+#[cfg(test)]
+mod main_job;
