@@ -1,1 +1,27 @@
-//! End-to-end tests and vectors.
+//! What the end-to-end tests share: the real programs, each test with its own token, store and sockets
+//! in a temporary folder.
+//!
+//! The tests are in `tests/`: `e2e` runs `clavigerd` and `claviger` as processes, `layering` and
+//! `audit_list` read the workspace.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test fails where its surroundings do"
+)]
+
+pub mod http;
+
+mod audit_trail;
+mod binaries;
+mod process;
+mod running;
+mod secrets;
+mod site;
+
+pub use audit_trail::audit_trail;
+pub use binaries::{claviger, clavigerd};
+pub use process::{Ran, run};
+pub use running::Running;
+pub use secrets::Secrets;
+pub use site::Site;
