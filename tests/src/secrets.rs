@@ -131,7 +131,8 @@ mod tests {
         let mut secrets = Secrets::new();
         secrets.add("key", &key);
         for (ahead, start) in [(0, 0), (1, 5), (2, 11), (3, 24), (7, 20), (8, 3)] {
-            let leaked = [vec![0x41; ahead], key[start..start + 8].to_vec(), vec![0x42; 5]].concat();
+            let leaked =
+                [vec![0x41; ahead], key[start..start + 8].to_vec(), vec![0x42; 5]].concat();
             for form in [
                 leaked.clone(),
                 hex::encode(&leaked).into_bytes(),

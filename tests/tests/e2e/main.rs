@@ -1,10 +1,20 @@
 //! The real programs on a real token: what a newcomer, an operator and an attacker do to them.
 
 #[cfg(test)]
+mod audit;
+#[cfg(test)]
 mod conformance;
 #[cfg(test)]
+mod drain;
+#[cfg(test)]
 mod main_job;
+#[cfg(test)]
+mod refusals_files;
+#[cfg(test)]
+mod refusals_service;
 #[cfg(test)]
 mod refusals_store;
 #[cfg(test)]
 mod refusals_token;
+#[cfg(test)]
+mod secrets;

@@ -142,8 +142,7 @@ fn rotate_until_killed(admin: &std::path::Path, key: &str) -> u64 {
 /// Its number.
 fn assert_one_primary(key: &Value) -> u64 {
     let versions = key["versions"].as_array().unwrap();
-    let primary: Vec<_> =
-        versions.iter().filter(|version| version["state"] == "primary").collect();
+    let primary: Vec<_> = versions.iter().filter(|version| version["state"] == "primary").collect();
     assert_eq!(primary.len(), 1, "{key}");
     assert_eq!(primary[0]["version"], key["primary"], "{key}");
     key["primary"].as_u64().unwrap()

@@ -47,6 +47,7 @@ impl Bench {
             let name = path.file_name().unwrap();
             name != "token.object" && path.extension().is_some_and(|suffix| suffix == "object")
         });
+        assert!(!found.is_empty(), "the token has no objects");
         found
     }
 
@@ -121,11 +122,8 @@ fn two_tokens_of_one_label_are_ambiguous_and_the_remedy_is_the_serial() {
     bench.site.token().add_token(SoftHsm::LABEL);
     let ran = bench.assert_refused(&[SoftHsm::LABEL, "serial"]);
     // The message lists what can be chosen; the right one of the two is the one that has the root.
-    let serials: Vec<&str> = ran
-        .said
-        .split(|c: char| !c.is_ascii_hexdigit())
-        .filter(|word| word.len() == 16)
-        .collect();
+    let serials: Vec<&str> =
+        ran.said.split(|c: char| !c.is_ascii_hexdigit()).filter(|word| word.len() == 16).collect();
     assert_eq!(serials.len(), 2, "{}", ran.said);
     let mut selected = format!("label = \"{}\"", SoftHsm::LABEL);
     let mut opened = 0;
@@ -182,7 +180,10 @@ fn a_service_without_a_ceremony_says_which_command_holds_it() {
     site.refused_start().assert_refused(1, &["no root yet", "clavigerd root init"]);
     let _ = site.clavigerd(&["root", "init"]).succeeded();
     site.clavigerd(&["root", "init"]).assert_refused(1, &["has a root already", "root verify"]);
-    site.change_config("[audit]", "[root]\nfingerprint = \"00000000000000000000000000000000\"\n[audit]");
+    site.change_config(
+        "[audit]",
+        "[root]\nfingerprint = \"00000000000000000000000000000000\"\n[audit]",
+    );
     site.refused_start().assert_refused(1, &["fingerprint", "the configuration demands 0000"]);
 }
 
