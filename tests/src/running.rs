@@ -27,7 +27,8 @@ pub struct Running {
 }
 
 impl Running {
-    pub(crate) fn start(mut command: Command, site: &Site) -> Self {
+    /// The error is the log.
+    pub(crate) fn start(mut command: Command, site: &Site) -> Result<Self, String> {
         let log = File::options().create(true).append(true).open(site.log()).unwrap();
         let child = command
             .stdin(Stdio::null())
@@ -42,11 +43,11 @@ impl Running {
             let ended = running.child.try_wait().unwrap();
             if ended.is_some() || begun.elapsed() > Duration::from_secs(30) {
                 let log = fs::read_to_string(site.log()).unwrap();
-                panic!("clavigerd is not ready ({ended:?}):\n{log}");
+                return Err(format!("{log}\nclavigerd is not ready ({ended:?})"));
             }
             thread::sleep(Duration::from_millis(10));
         }
-        running
+        Ok(running)
     }
 
     /// Its process id.

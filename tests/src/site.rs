@@ -96,6 +96,14 @@ impl Site {
     /// When it does not become ready.
     #[must_use]
     pub fn start(&self) -> Running {
+        self.try_start().unwrap_or_else(|log| panic!("{log}"))
+    }
+
+    /// As [`start`](Self::start), where it may refuse.
+    ///
+    /// # Errors
+    /// The log of a service that did not become ready.
+    pub fn try_start(&self) -> Result<Running, String> {
         let mut command = self.command(clavigerd());
         command.arg("--config").arg(self.config()).arg("serve");
         Running::start(command, self)

@@ -88,12 +88,15 @@ fn every_answered_operation_has_exactly_its_records() {
         accounted += assert_recorded(&actions, wanted);
     }
     assert_eq!(actions.len(), accounted, "there are records of nothing that was answered");
-    let events: Vec<_> = trail
+    let others: Vec<_> = trail
         .iter()
         .filter(|record| record.entry.proof != Proof::PeerCredentials)
-        .map(|record| record.entry.event.as_str())
+        .map(|record| (record.entry.event.as_str(), record.entry.phase))
         .collect();
-    assert_eq!(events, ["root-initialised", "service-started", "service-stopping"]);
+    let ceremony = "root-initialised";
+    let service = [("service-started", Phase::Only), ("service-stopping", Phase::Only)];
+    assert_eq!(others[..2], [(ceremony, Phase::Intent), (ceremony, Phase::Outcome)]);
+    assert_eq!(others[2..], service);
 }
 
 /// The number of its records.

@@ -7,6 +7,10 @@ mod conformance;
 #[cfg(test)]
 mod drain;
 #[cfg(test)]
+mod kek_memory;
+#[cfg(test)]
+mod large_files;
+#[cfg(test)]
 mod main_job;
 #[cfg(test)]
 mod refusals_files;
