@@ -102,7 +102,10 @@ fn write_configuration(directory: &Path, module: &Path) -> Result<PathBuf> {
 }
 
 fn hold_ceremony(directory: &Path, config: &Path) -> Result<()> {
-    if directory.join("keys.db").exists() {
+    // A ceremony that was interrupted left an empty store; only a root that verifies is kept.
+    if directory.join("keys.db").exists()
+        && clavigerd(directory, config)?.args(["root", "verify"]).output()?.status.success()
+    {
         return Ok(());
     }
     let status = clavigerd(directory, config)?.args(["root", "init"]).status()?;

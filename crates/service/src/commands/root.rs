@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, bail};
 use clap::{Args, Subcommand};
 use claviger_audit::{AuditDecision, AuditLog, AuditResult, Entry, Proof, ServiceEvent};
 use claviger_hierarchy::{RootSummary, accept_restore, init_root, verify_root};
-use claviger_kms::{Principal, RequestId};
+use claviger_kms::{ErrorCode, Principal, RequestId};
 use claviger_service::{config::Config, parts};
 
 use crate::logging::{self, answer};
@@ -58,10 +58,21 @@ pub(crate) fn run(root: &Root, config: &Path) -> Result<()> {
 
 async fn init(config: &Config, output: &Output) -> Result<()> {
     let store = parts::open_store(config)?;
-    let (audit, _) = parts::open_audit(config).await?;
+    let (audit, recovered) = parts::open_audit(config).await?;
+    if store.head().await?.is_none() && recovered.highest_generation > 0 {
+        bail!(
+            "the key store {} is empty, and the audit log {} has seen one of generation {}: restore \
+             that store, or, to begin anew, move the audit log aside",
+            config.store.path.display(),
+            config.audit.directory.display(),
+            recovered.highest_generation
+        );
+    }
     let token = parts::open_token(config).await?;
-    let summary = init_root(token.as_ref(), store.as_ref()).await.context("root init")?;
-    record(&audit, ServiceEvent::RootInitialised).await?;
+    let intent = intent(&audit, ServiceEvent::RootInitialised).await?;
+    let made = init_root(token.as_ref(), store.as_ref()).await.context("root init");
+    outcome(&audit, &intent, made.is_ok()).await?;
+    let summary = made?;
     if output.json {
         return print_json(&summary);
     }
@@ -123,10 +134,11 @@ async fn accept_restored(config: &Config, accept: &AcceptRestore) -> Result<()> 
     let store = parts::open_store(config)?;
     let (audit, recovered) = parts::open_audit(config).await?;
     let token = parts::open_token(config).await?;
-    record(&audit, ServiceEvent::RestoreAccepted).await?;
-    let summary =
-        accept_restore(token.as_ref(), store.as_ref(), recovered.highest_generation).await?;
-    audit.close().await;
+    let intent = intent(&audit, ServiceEvent::RestoreAccepted).await?;
+    let accepted =
+        accept_restore(token.as_ref(), store.as_ref(), recovered.highest_generation).await;
+    outcome(&audit, &intent, accepted.is_ok()).await?;
+    let summary = accepted?;
     if accept.output.json {
         return print_json(&summary);
     }
@@ -135,13 +147,20 @@ async fn accept_restored(config: &Config, accept: &AcceptRestore) -> Result<()> 
     Ok(())
 }
 
-/// The person at the keyboard, as the kernel knows him.
-async fn record(audit: &AuditLog, event: ServiceEvent) -> Result<()> {
+/// Records what the person at the keyboard, as the kernel knows him, is about to do.
+async fn intent(audit: &AuditLog, event: ServiceEvent) -> Result<Entry> {
     let request = RequestId::make_random()?;
-    let mut entry = Entry::new(request, event, AuditDecision::Internal, AuditResult::Done);
+    let mut entry = Entry::intent(request, event, AuditDecision::Internal);
     entry.principal = Some(Principal::of_uid(rustix::process::getuid().as_raw()));
     entry.proof = Proof::InProcess;
-    audit.append(entry).await.context("the audit log")?;
+    audit.append(entry.clone()).await.context("the audit log")?;
+    Ok(entry)
+}
+
+/// Records what came of it, and closes the log.
+async fn outcome(audit: &AuditLog, intent: &Entry, done: bool) -> Result<()> {
+    let result = if done { AuditResult::Done } else { AuditResult::Failed(ErrorCode::Unavailable) };
+    audit.append(intent.outcome(result)).await.context("the audit log")?;
     audit.close().await;
     Ok(())
 }
