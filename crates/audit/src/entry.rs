@@ -73,6 +73,10 @@ pub struct Entry {
     /// The key record this state change wrote, or saw.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub change: Option<StateChange>,
+    /// The key store's generation when the service started or a restore was accepted: from then on an
+    /// older store is noticed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store_generation: Option<u64>,
     /// When it happened, if the entry was written later than that: an emergency change made while
     /// the log could not be written, replayed from the key record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -113,6 +117,7 @@ impl Entry {
             latency_us: None,
             campaign: None,
             change: None,
+            store_generation: None,
             occurred_at: None,
             emergency: false,
         }
@@ -123,6 +128,13 @@ impl Entry {
     pub fn intent(request: RequestId, event: impl Into<Event>, decision: AuditDecision) -> Self {
         let entry = Self::new(request, event, decision, AuditResult::Pending);
         Self { phase: Phase::Intent, ..entry }
+    }
+
+    /// The highest generation of the key store that this entry names; 0 for none.
+    #[must_use]
+    pub fn highest_generation(&self) -> u64 {
+        let change = self.change.map_or(0, |change| change.generation);
+        change.max(self.store_generation.unwrap_or(0))
     }
 
     /// The outcome of the state change whose intent this is: the same facts with a result.

@@ -186,6 +186,7 @@ struct Skimmed {
     sequence: u64,
     durable: u64,
     change: Option<SkimmedChange>,
+    store_generation: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -220,8 +221,9 @@ fn scan(path: &Path, file: &File, header: &Header) -> Result<Whole, AuditError> 
                 whole.bytes += length(&text);
                 whole.hasher.update(&text);
                 whole.next += 1;
-                let generation = record.change.map_or(0, |change| change.generation);
-                whole.highest_generation = whole.highest_generation.max(generation);
+                let changed = record.change.map_or(0, |change| change.generation);
+                let named = record.store_generation.unwrap_or(0);
+                whole.highest_generation = whole.highest_generation.max(changed).max(named);
             }
             Ok(record) => return Err(damaged(path, number, gap(record.sequence, whole.next))),
             Err(what) if ended.is_some() && !text.contains(&0) => {

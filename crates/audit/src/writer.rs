@@ -119,7 +119,7 @@ impl Writer {
         for (number, record) in (first..).zip(records) {
             record.sequence = Sequence::new(number);
             record.durable = self.store.next() - 1;
-            let generation = record.entry.change.map_or(0, |change| change.generation);
+            let generation = record.entry.highest_generation();
             lines.push(Line { bytes: line::encode(record)?, generation });
         }
         Ok(lines)

@@ -1,11 +1,13 @@
 //! Writing records: one compare-and-swap for each change.
 //!
-//! Invariants: only one writer at a time in this process; the tree in memory changes only after the
-//! store did; after a failure whose outcome is not known the store is read again, so a reply that was
-//! lost is found to have happened, and nothing is done twice.
+//! Invariants: only one writer at a time in this process, and none holds the others up while it asks the
+//! token; the tree in memory changes only after the store did; after a failure whose outcome is not known
+//! no key is used until the store was read again, so a change whose reply was lost is in force.
+
+use std::sync::atomic::Ordering;
 
 use claviger_keystore::{Commit, KeyRecord, PutRecord, StoredRecord};
-use claviger_kms::{KeyId, KeyMetadata, KeyPath, Result};
+use claviger_kms::{KeyId, KeyMetadata, KeyPath, KmsError, Result};
 
 use crate::{hierarchy::Hierarchy, record_mac::record_hash};
 
@@ -26,18 +28,82 @@ pub struct Change {
 }
 
 /// What a writing operation did.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 #[non_exhaustive]
 pub struct Written {
     /// The key as it is now.
     pub metadata: KeyMetadata,
     /// Every record changed; empty if there was nothing to do.
     pub changes: Vec<Change>,
+    /// Children to be moved, after a rotation.
+    pub behind: Option<ChildrenBehind>,
+}
+
+impl Written {
+    pub(crate) fn new(metadata: KeyMetadata, changes: Vec<Change>) -> Self {
+        Self { metadata, changes, behind: None }
+    }
+}
+
+/// A key as a writer saw it when he decided.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    path: KeyPath,
+    /// `None` if there was none.
+    epoch: Option<u64>,
+}
+
+impl Seen {
+    /// A key as in this record.
+    pub(crate) fn record(record: &KeyRecord) -> Self {
+        Self { path: record.path.clone(), epoch: Some(record.epoch) }
+    }
+}
+
+/// Children of a rotated key that may still be under an older version of it: to be moved, batch by batch,
+/// with [`Hierarchy::move_children`].
+#[derive(Debug)]
+#[must_use = "children stay under the former version until they are moved"]
+pub struct ChildrenBehind {
+    pub(crate) parent: KeyPath,
+}
+
+/// Attempts before a writer that others keep overtaking gives up.
+pub(crate) const ATTEMPTS: usize = 100;
+
+/// What a writer that was overtaken each time answers.
+pub(crate) fn overtaken(path: &KeyPath) -> KmsError {
+    KmsError::unavailable(format!("the key {path} is changed by many at once; try again"))
 }
 
 impl Hierarchy {
-    /// Writes records; the caller holds the writing lock and raised nothing: epochs are counted here.
-    pub(crate) async fn commit(&self, records: Vec<KeyRecord>) -> Result<Vec<Change>> {
+    /// Writes records if every key named in `seen` is still as it was then; `None` if one is not, and
+    /// the caller decides anew. Keys are made and wrapped before this is called, so the lock is held
+    /// for the commit only and an emergency never waits for the token.
+    pub(crate) async fn commit_if(
+        &self,
+        seen: &[Seen],
+        records: Vec<KeyRecord>,
+    ) -> Result<Option<Vec<Change>>> {
+        let _writing = self.writing.lock().await;
+        self.settle().await?;
+        let unchanged = {
+            let tree = self.tree();
+            seen.iter().all(|seen| tree.at(&seen.path).map(|now| now.epoch) == seen.epoch)
+        };
+        if !unchanged {
+            return Ok(None);
+        }
+        self.commit(records).await.map(Some)
+    }
+
+    /// A key as it is now, or its absence.
+    pub(crate) fn see(&self, path: &KeyPath) -> Seen {
+        Seen { path: path.clone(), epoch: self.tree().at(path).map(|record| record.epoch) }
+    }
+
+    /// Writes records; the caller holds the writing lock. Epochs are counted here.
+    async fn commit(&self, records: Vec<KeyRecord>) -> Result<Vec<Change>> {
         let mut changed = Vec::with_capacity(records.len());
         let mut puts = Vec::with_capacity(records.len());
         for mut record in records {
@@ -81,10 +147,8 @@ impl Hierarchy {
             Ok(()) => self.tree_mut().apply(generation, changed),
             Err(error) => {
                 tracing::warn!(%error, generation, "commit failed; reading the store again");
-                if let Err(reload) = self.reload().await {
-                    tracing::error!(error = %reload, "the key store could not be read again");
-                    return Err(error.into());
-                }
+                self.in_doubt.store(true, Ordering::Release);
+                self.settle().await?;
                 let done = changed.iter().all(|(record, _)| {
                     self.tree().at(&record.path).is_some_and(|now| *now == *record)
                 });

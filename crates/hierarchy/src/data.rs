@@ -87,6 +87,7 @@ impl Hierarchy {
         ciphertext: &Ciphertext,
         binding: &Binding,
     ) -> Result<SecretBytes> {
+        self.certain().await?;
         let record = self.key_of(permit.key(), ciphertext)?;
         let key = self.unwrap(&record, ciphertext, binding, VersionUse::UnwrapForCaller).await?;
         match ciphertext.kind() {
@@ -109,6 +110,7 @@ impl Hierarchy {
         ciphertext: Ciphertext,
         binding: &Binding,
     ) -> Result<Ciphertext> {
+        self.certain().await?;
         let record = self.key_of(permit.key(), &ciphertext)?;
         let version = primary_of(&record)?;
         let key = self.unwrap(&record, &ciphertext, binding, VersionUse::UnwrapForCaller).await?;
@@ -133,6 +135,7 @@ impl Hierarchy {
         kind: CiphertextKind,
         binding: &Binding,
     ) -> Result<(SecretKey, Ciphertext)> {
+        self.certain().await?;
         let record = self.record(path)?;
         if record.purpose != Purpose::Encryption {
             return Err(KmsError::invalid(format!("the key {path} signs; it wraps nothing")));
@@ -155,7 +158,10 @@ impl Hierarchy {
         let salt = Salt::make_random()?;
         let derivation = Derivation::new(Role::DekWrap, salt, &context);
         let input = self.derive(record, version, &derivation).await?;
-        Ok(cobblestone::wrap_key(input, salt, &context, key)?)
+        let wrapped = cobblestone::wrap_key(input, salt, &context, key)?;
+        // Rotated away meanwhile is no harm, since it still opens; disabled is.
+        self.confirm(record, version, VersionUse::UnwrapForCaller)?;
+        Ok(wrapped)
     }
 
     async fn unwrap(
@@ -166,22 +172,28 @@ impl Hierarchy {
         wanted: VersionUse,
     ) -> Result<SecretKey> {
         let number = ciphertext.version();
-        let version = record.version(number).ok_or(KmsError::Rejected)?;
-        if record.state == KeyState::Disabled {
-            return Err(KmsError::key_unusable(format!("the key {} is disabled", record.path)));
-        }
-        let drain = record.quarantine.as_ref().is_some_and(|facts| facts.drain);
-        if !version.state.allows(wanted, drain) {
-            return Err(KmsError::key_unusable(format!(
-                "version {number} of the key {} is {}",
-                record.path, version.state
-            )));
-        }
+        check_use(record, number, wanted)?;
         let context = binding::of_data_key(Node::of(record, number), ciphertext.kind(), binding);
         let message = ciphertext.wrapped_key();
         let derivation = Derivation::new(Role::DekWrap, cobblestone::salt_of(message)?, &context);
         let input = self.derive(record, number, &derivation).await?;
-        Ok(cobblestone::unwrap_key(input, &context, message)?)
+        let key = cobblestone::unwrap_key(input, &context, message)?;
+        self.confirm(record, number, wanted)?;
+        Ok(key)
+    }
+
+    /// Whether the use is still allowed, after the token was waited for: a version that was disabled
+    /// meanwhile gives nothing any more, and its key, if it was loaded late, leaves the cache.
+    fn confirm(
+        &self,
+        record: &Arc<KeyRecord>,
+        version: KeyVersion,
+        wanted: VersionUse,
+    ) -> Result<()> {
+        let now = self.record(&record.path).map_err(|_| KmsError::Rejected)?;
+        check_use(&now, version, wanted)
+            .and_then(|()| self.check_ancestors(&now, version))
+            .inspect_err(|_| self.cache.forget(record.id, version))
     }
 
     /// The record a ciphertext names, which must be the one permitted.
@@ -189,4 +201,20 @@ impl Hierarchy {
         let record = self.record(permitted).map_err(|_| KmsError::Rejected)?;
         if record.id == ciphertext.key_id() { Ok(record) } else { Err(KmsError::Rejected) }
     }
+}
+
+/// Whether a version may be used so.
+fn check_use(record: &KeyRecord, number: KeyVersion, wanted: VersionUse) -> Result<()> {
+    let version = record.version(number).ok_or(KmsError::Rejected)?;
+    if record.state == KeyState::Disabled {
+        return Err(KmsError::key_unusable(format!("the key {} is disabled", record.path)));
+    }
+    let drain = record.quarantine.as_ref().is_some_and(|facts| facts.drain);
+    if !version.state.allows(wanted, drain) {
+        return Err(KmsError::key_unusable(format!(
+            "version {number} of the key {} is {}",
+            record.path, version.state
+        )));
+    }
+    Ok(())
 }

@@ -1,7 +1,10 @@
 //! The tree, open: the token, the store, the verified records and the cache of unwrapped keys.
 
 use std::{
-    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    sync::{
+        Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -54,6 +57,8 @@ pub struct Hierarchy {
     pub(crate) cache: KekCache,
     pub(crate) loading: Vec<tokio::sync::Mutex<()>>,
     pub(crate) writing: tokio::sync::Mutex<()>,
+    /// A commit's outcome is not known: nothing is done until the store was read again.
+    pub(crate) in_doubt: AtomicBool,
     tree: RwLock<Tree>,
     summary: RootSummary,
     memory: MemoryProtection,
@@ -125,6 +130,7 @@ impl Hierarchy {
             cache: KekCache::new(arena, config.cache_time_to_live),
             loading: (0..LOADING_LOCKS).map(|_| tokio::sync::Mutex::new(())).collect(),
             writing: tokio::sync::Mutex::new(()),
+            in_doubt: AtomicBool::new(false),
             tree: RwLock::new(tree),
             summary,
             memory,
@@ -185,7 +191,10 @@ impl Hierarchy {
     /// Whether the token and the store answer now.
     pub async fn check(&self) -> (Result<()>, Result<()>) {
         let token = self.token.check().await.map_err(KmsError::from);
-        let store = self.store.head().await.map(drop).map_err(KmsError::from);
+        let store = match self.certain().await {
+            Ok(()) => self.store.head().await.map(drop).map_err(KmsError::from),
+            Err(error) => Err(error),
+        };
         (token, store)
     }
 
@@ -217,15 +226,42 @@ impl Hierarchy {
         self.tree.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reads and verifies the whole store again: after a commit whose outcome is not known.
-    pub(crate) async fn reload(&self) -> Result<(), OpenError> {
-        let fresh = load(self.store.as_ref(), &self.facts, &self.mac).await?;
-        let known = self.tree().generation();
-        if fresh.generation() < known {
-            return Err(OpenError::RolledBack { found: fresh.generation(), expected: known });
+    /// Whether the tree in memory is what the store holds; if a commit left that open, the store is read
+    /// again first.
+    pub(crate) async fn certain(&self) -> Result<()> {
+        if !self.in_doubt.load(Ordering::Acquire) {
+            return Ok(());
         }
-        *self.tree_mut() = fresh;
-        Ok(())
+        let _writing = self.writing.lock().await;
+        self.settle().await
+    }
+
+    /// As [`certain`](Self::certain), for who holds the writing lock.
+    pub(crate) async fn settle(&self) -> Result<()> {
+        if !self.in_doubt.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let reloaded = load(self.store.as_ref(), &self.facts, &self.mac).await.and_then(|fresh| {
+            let known = self.tree().generation();
+            if fresh.generation() < known {
+                return Err(OpenError::RolledBack { found: fresh.generation(), expected: known });
+            }
+            Ok(fresh)
+        });
+        match reloaded {
+            Ok(fresh) => {
+                *self.tree_mut() = fresh;
+                self.in_doubt.store(false, Ordering::Release);
+                Ok(())
+            }
+            Err(error) => {
+                tracing::error!(%error, "the key store could not be read again");
+                Err(KmsError::unavailable(
+                    "whether the last change was stored is not known, and the key store cannot be \
+                     read; keys are used again as soon as it can",
+                ))
+            }
+        }
     }
 }
 

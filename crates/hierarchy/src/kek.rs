@@ -92,6 +92,15 @@ impl Hierarchy {
         Ok(way)
     }
 
+    /// Whether every version above this one may still unwrap.
+    pub(crate) fn check_ancestors(
+        &self,
+        record: &Arc<KeyRecord>,
+        version: KeyVersion,
+    ) -> Result<()> {
+        self.way_down(record, version).map(drop)
+    }
+
     /// Unwraps what is not in the cache, from the deepest cached ancestor down.
     async fn load(&self, way: &[Step]) -> Result<()> {
         let cached = way

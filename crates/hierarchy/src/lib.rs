@@ -21,7 +21,8 @@ mod versions;
 
 pub use arena::MemoryProtection;
 pub use ceremony::{accept_restore, init_root};
-pub use commit::{Change, Written};
+pub use children::Moved;
+pub use commit::{Change, ChildrenBehind, Written};
 pub use error::OpenError;
 pub use hierarchy::{Hierarchy, HierarchyConfig, HierarchyHealth};
 pub use root::{RootSummary, verify_root};

@@ -16,6 +16,7 @@ use claviger_policy::{Permit, action};
 use crate::{
     Written,
     binding::{self, Node},
+    commit::{ATTEMPTS, overtaken},
     hierarchy::Hierarchy,
     kek::version_of,
 };
@@ -50,19 +51,37 @@ impl Hierarchy {
         }
         request.details.check()?;
         let tag = self.tag(permit.principal(), "create-key", request.idempotency_key.as_ref());
-        let _writing = self.writing.lock().await;
-        if let Some(record) = self.tree().at(&path) {
-            if tag.is_some() && record.request == tag {
-                return Ok(Written { metadata: record.metadata(), changes: Vec::new() });
+        self.certain().await?;
+        for _ in 0..ATTEMPTS {
+            if let Some(record) = self.tree().at(&path) {
+                if tag.is_some() && record.request == tag {
+                    return Ok(Written::new(record.metadata(), Vec::new()));
+                }
+                return Err(KmsError::conflict(format!("the key {path} exists already")));
             }
-            return Err(KmsError::conflict(format!("the key {path} exists already")));
+            let mut seen = vec![self.see(&path)];
+            seen.extend(path.parent().map(|parent| self.see(&parent)));
+            let mut record = self.new_record(&permit, request, tag.clone())?;
+            let first = self.make_version(&record, KeyVersion::FIRST, None).await?;
+            record.versions.push(VersionRecord { state: VersionState::Primary, ..first });
+            if let Some(changes) = self.commit_if(&seen, vec![record]).await? {
+                return Ok(Written::new(self.record(&path)?.metadata(), changes));
+            }
         }
-        let now = Timestamp::now();
-        let mut record = KeyRecord {
+        Err(overtaken(&path))
+    }
+
+    fn new_record(
+        &self,
+        permit: &Permit<action::Create>,
+        request: &CreateKey,
+        tag: Option<String>,
+    ) -> Result<KeyRecord> {
+        Ok(KeyRecord {
             format: KeyRecord::FORMAT,
             store_id: self.facts.store_id,
             id: KeyId::make_random()?,
-            path: path.clone(),
+            path: permit.key().clone(),
             purpose: request.purpose,
             protection: request.protection,
             state: KeyState::Active,
@@ -71,15 +90,11 @@ impl Hierarchy {
             primary: Some(KeyVersion::FIRST),
             epoch: 0,
             quarantine: None,
-            made_at: now,
+            made_at: Timestamp::now(),
             made_by: permit.principal().clone(),
             request: tag,
             versions: Vec::new(),
-        };
-        let first = self.make_version(&record, KeyVersion::FIRST, None).await?;
-        record.versions.push(VersionRecord { state: VersionState::Primary, ..first });
-        let changes = self.commit(vec![record]).await?;
-        Ok(Written { metadata: self.record(&path)?.metadata(), changes })
+        })
     }
 
     /// A fresh version of a key, pending, wrapped and tested, not yet stored.

@@ -10,7 +10,11 @@ use claviger_kms::{
 };
 use claviger_policy::{Permit, action};
 
-use crate::{Change, Written, hierarchy::Hierarchy};
+use crate::{
+    Change, ChildrenBehind, Written,
+    commit::{ATTEMPTS, Seen, overtaken},
+    hierarchy::Hierarchy,
+};
 
 impl Hierarchy {
     /// Makes a further version, pending.
@@ -23,16 +27,22 @@ impl Hierarchy {
         request: Option<&IdempotencyKey>,
     ) -> Result<Written> {
         let tag = self.tag(permit.principal(), "create-version", request);
-        let _writing = self.writing.lock().await;
-        let record = self.record(permit.key())?;
-        if let Some(done) = already_made(&record, tag.as_deref()) {
-            return Ok(done);
+        self.certain().await?;
+        for _ in 0..ATTEMPTS {
+            let before = self.record(permit.key())?;
+            if already_made(&before, tag.as_deref()) {
+                return Ok(Written::new(before.metadata(), Vec::new()));
+            }
+            let seen = self.see_with_parent(&before);
+            let record = self.with_new_version(&before, tag.clone()).await?;
+            if let Some(changes) = self.commit_if(&seen, vec![record]).await? {
+                return Ok(Written::new(self.record(permit.key())?.metadata(), changes));
+            }
         }
-        let record = self.with_new_version(&record, tag).await?;
-        self.write(record).await
+        Err(overtaken(permit.key()))
     }
 
-    /// Promotes a pending version, then re-wraps the direct children.
+    /// Promotes a pending version. The direct children are then to be moved under it.
     ///
     /// # Errors
     /// [`KmsError::NotFound`], [`KmsError::KeyUnusable`] if the version was promoted before.
@@ -41,19 +51,23 @@ impl Hierarchy {
         permit: Permit<action::Rotate>,
         version: KeyVersion,
     ) -> Result<Written> {
-        let _writing = self.writing.lock().await;
-        let record = self.record(permit.key())?;
-        if record.primary == Some(version) {
-            return Ok(Written { metadata: record.metadata(), changes: Vec::new() });
+        self.certain().await?;
+        for _ in 0..ATTEMPTS {
+            let before = self.record(permit.key())?;
+            if before.primary == Some(version) {
+                return Ok(rotated(&before, Vec::new()));
+            }
+            let mut record = KeyRecord::clone(&before);
+            promote(&mut record, version)?;
+            if let Some(changes) = self.commit_if(&[Seen::record(&before)], vec![record]).await? {
+                return Ok(rotated(&*self.record(permit.key())?, changes));
+            }
         }
-        let mut record = KeyRecord::clone(&record);
-        promote(&mut record, version)?;
-        let path = record.path.clone();
-        let changes = self.commit(vec![record]).await?;
-        self.finish_rotation(&path, changes).await
+        Err(overtaken(permit.key()))
     }
 
-    /// Makes a further version and promotes it in one commit, then re-wraps the direct children.
+    /// Makes a further version and promotes it in one commit. The direct children are then to be moved
+    /// under it.
     ///
     /// # Errors
     /// As [`create_version`](Self::create_version).
@@ -63,17 +77,21 @@ impl Hierarchy {
         request: Option<&IdempotencyKey>,
     ) -> Result<Written> {
         let tag = self.tag(permit.principal(), "rotate", request);
-        let _writing = self.writing.lock().await;
-        let record = self.record(permit.key())?;
-        if let Some(done) = already_made(&record, tag.as_deref()) {
-            return Ok(done);
+        self.certain().await?;
+        for _ in 0..ATTEMPTS {
+            let before = self.record(permit.key())?;
+            if already_made(&before, tag.as_deref()) {
+                return Ok(rotated(&before, Vec::new()));
+            }
+            let seen = self.see_with_parent(&before);
+            let mut record = self.with_new_version(&before, tag.clone()).await?;
+            let newest = record.versions.last().map_or(KeyVersion::FIRST, |version| version.number);
+            promote(&mut record, newest)?;
+            if let Some(changes) = self.commit_if(&seen, vec![record]).await? {
+                return Ok(rotated(&*self.record(permit.key())?, changes));
+            }
         }
-        let mut record = self.with_new_version(&record, tag).await?;
-        let newest = record.versions.last().map_or(KeyVersion::FIRST, |version| version.number);
-        promote(&mut record, newest)?;
-        let path = record.path.clone();
-        let changes = self.commit(vec![record]).await?;
-        self.finish_rotation(&path, changes).await
+        Err(overtaken(permit.key()))
     }
 
     /// Lets a disabled version unwrap again.
@@ -98,9 +116,11 @@ impl Hierarchy {
         permit: Permit<action::Disable>,
         version: KeyVersion,
     ) -> Result<Written> {
-        let written = self.move_version(permit.key(), version, VersionState::Disabled).await?;
-        self.cache.forget(written.metadata.id, version);
-        Ok(written)
+        let written = self.move_version(permit.key(), version, VersionState::Disabled).await;
+        if let Ok(record) = self.record(permit.key()) {
+            self.cache.forget(record.id, version);
+        }
+        written
     }
 
     async fn move_version(
@@ -109,14 +129,24 @@ impl Hierarchy {
         version: KeyVersion,
         to: VersionState,
     ) -> Result<Written> {
-        let _writing = self.writing.lock().await;
-        let record = self.record(path)?;
-        if record.version(version).is_some_and(|found| found.state == to) {
-            return Ok(Written { metadata: record.metadata(), changes: Vec::new() });
+        self.certain().await?;
+        for _ in 0..ATTEMPTS {
+            let before = self.record(path)?;
+            if before.version(version).is_some_and(|found| found.state == to) {
+                return Ok(Written::new(before.metadata(), Vec::new()));
+            }
+            let mut record = KeyRecord::clone(&before);
+            change_state(&mut record, version, to)?;
+            if let Some(changes) = self.commit_if(&[Seen::record(&before)], vec![record]).await? {
+                return Ok(Written::new(self.record(path)?.metadata(), changes));
+            }
         }
-        let mut record = KeyRecord::clone(&record);
-        change_state(&mut record, version, to)?;
-        self.write(record).await
+        Err(overtaken(path))
+    }
+
+    fn see_with_parent(&self, record: &KeyRecord) -> Vec<Seen> {
+        let parent = record.path.parent().map(|parent| self.see(&parent));
+        std::iter::once(Seen::record(record)).chain(parent).collect()
     }
 
     async fn with_new_version(
@@ -145,26 +175,15 @@ impl Hierarchy {
         record.versions.push(version);
         Ok(record)
     }
+}
 
-    async fn write(&self, record: KeyRecord) -> Result<Written> {
-        let path = record.path.clone();
-        let changes = self.commit(vec![record]).await?;
-        Ok(Written { metadata: self.record(&path)?.metadata(), changes })
-    }
-
-    async fn finish_rotation(&self, path: &KeyPath, mut changes: Vec<Change>) -> Result<Written> {
-        let left = self.rewrap_children(path, &mut changes).await;
-        let mut metadata = self.record(path)?.metadata();
-        metadata.notices.push("promotion was immediate: no backup is configured".to_owned());
-        if let Err(error) = left {
-            tracing::warn!(key = %path, %error, "children keep their former wrapping for now");
-            metadata.notices.push(format!(
-                "some keys below keep their former wrapping for now ({error}); rotating again \
-                 moves them too"
-            ));
-        }
-        Ok(Written { metadata, changes })
-    }
+/// The answer to a rotation, also to a repeated one: children may be behind.
+fn rotated(record: &KeyRecord, changes: Vec<Change>) -> Written {
+    let mut written = Written::new(record.metadata(), changes);
+    let notice = "promotion was immediate: no backup is configured".to_owned();
+    written.metadata.notices.push(notice);
+    written.behind = Some(ChildrenBehind { parent: record.path.clone() });
+    written
 }
 
 /// Makes a pending version primary and the primary enabled.
@@ -221,13 +240,8 @@ fn change_state(record: &mut KeyRecord, version: KeyVersion, to: VersionState) -
     Ok(())
 }
 
-fn already_made(record: &KeyRecord, tag: Option<&str>) -> Option<Written> {
-    let tag = tag?;
-    record
-        .versions
-        .iter()
-        .any(|version| version.request.as_deref() == Some(tag))
-        .then(|| Written { metadata: record.metadata(), changes: Vec::new() })
+fn already_made(record: &KeyRecord, tag: Option<&str>) -> bool {
+    tag.is_some() && record.versions.iter().any(|version| version.request.as_deref() == tag)
 }
 
 fn no_version(record: &KeyRecord, version: KeyVersion) -> KmsError {

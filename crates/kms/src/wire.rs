@@ -56,8 +56,12 @@ pub mod secret_bytes {
         deserializer: D,
     ) -> Result<SecretBytes, D::Error> {
         let text = Zeroizing::new(String::deserialize(deserializer)?);
-        let bytes = STANDARD.decode(text.as_bytes());
-        bytes.map(SecretBytes::from_vec).map_err(|_| D::Error::custom(super::NOT_BASE64))
+        // Decoded into a buffer that is wiped whatever comes: also the part before what is not base64.
+        let mut bytes = Zeroizing::new(Vec::with_capacity(text.len()));
+        match STANDARD.decode_vec(text.as_bytes(), &mut bytes) {
+            Ok(()) => Ok(SecretBytes::copy_of(&bytes)),
+            Err(_) => Err(D::Error::custom(super::NOT_BASE64)),
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use claviger_audit::{AuditDecision, AuditError, AuditResult, Entry, RuleWord};
 use claviger_kms::{
-    Action, Binding, EncryptionContext, KeyPath, KeyVersion, KmsError, Result, Timestamp,
+    Action, Binding, EncryptionContext, KeyId, KeyPath, KeyVersion, KmsError, Result, Timestamp,
 };
 use claviger_policy::{ActionType, Permit, Question, RuleName};
 
@@ -17,6 +17,7 @@ use crate::LocalKms;
 #[derive(Debug)]
 pub(crate) struct Attempt {
     pub(crate) entry: Entry,
+    action: Action,
     started: Instant,
 }
 
@@ -37,7 +38,7 @@ impl Attempt {
         entry.proof = caller.proof;
         entry.peer = caller.peer;
         entry.policy_hash = Some(kms.operations().policy_hash);
-        Self { entry, started: Instant::now() }
+        Self { entry, action, started: Instant::now() }
     }
 
     /// Asks the policy, and notes the key, the rule and the decision.
@@ -62,6 +63,24 @@ impl Attempt {
                 self.entry.rule = denial.rule().and_then(rule_word);
                 Err(KmsError::Denied)
             }
+        }
+    }
+
+    /// The path of a key that a ciphertext names by its id. An id that no key has is judged as any key
+    /// might be: who may do this with every key there could be learns that the ciphertext is rejected,
+    /// everybody else is denied, as he is for a key that is not his.
+    pub(crate) fn path_of(&mut self, kms: &LocalKms, id: KeyId) -> Result<KeyPath> {
+        if let Some(path) = kms.operations().hierarchy.path_of(id) {
+            return Ok(path);
+        }
+        let principal = &kms.caller().principal;
+        match kms.operations().policy.allows_everywhere(self.action, principal) {
+            Some(rule) => {
+                self.entry.decision = AuditDecision::Allowed;
+                self.entry.rule = rule_word(rule);
+                Err(KmsError::Rejected)
+            }
+            None => Err(KmsError::Denied),
         }
     }
 

@@ -1,20 +1,23 @@
 //! Batches: each item is decided, done and recorded by itself; all records are waited for once.
 
-use claviger_kms::{KmsError, MAX_BATCH, Result};
+use claviger_kms::{Action, KeyManagementService as _, Result};
 
-use crate::{LocalKms, attempt::Attempted};
+use crate::{
+    LocalKms,
+    attempt::{Attempt, Attempted},
+};
 
 impl LocalKms {
+    /// A batch that is too large is refused as a whole, with one record.
     pub(crate) async fn batch<I, T, F: Future<Output = Attempted<T>>>(
         &self,
+        action: Action,
         items: Vec<I>,
         each: impl Fn(I) -> F,
     ) -> Result<Vec<Result<T>>> {
-        if items.len() > MAX_BATCH {
-            return Err(KmsError::invalid(format!(
-                "the batch has {} items; at most {MAX_BATCH} are allowed: split it",
-                items.len()
-            )));
+        if let Err(refusal) = self.capabilities().check_batch(items.len()) {
+            let attempt = Attempt::begin(self, action);
+            return Attempted { result: Err(refusal), attempt }.recorded(self).await;
         }
         let mut attempted = Vec::with_capacity(items.len());
         for item in items {

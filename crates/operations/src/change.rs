@@ -1,10 +1,10 @@
 //! State changes: an intent before, the change, an outcome after.
 //!
-//! Invariant: no change is made unless its intent is durable; the outcome names every key record that
-//! the change wrote, with epoch, hash and generation, so that an older store is noticed at the next start.
+//! Invariant: no change is made unless its intent is durable; an outcome names each key record that the
+//! change wrote, with epoch, hash and generation, so that an older store is noticed at the next start.
 
 use claviger_audit::{AuditResult, Digest, Entry, Phase, StateChange};
-use claviger_hierarchy::{Change, Written};
+use claviger_hierarchy::{Change, ChildrenBehind, Written};
 use claviger_kms::{Action, EncryptionContext, KeyMetadata, KeyPath, Result};
 use claviger_policy::{ActionType, Permit};
 
@@ -28,6 +28,8 @@ impl LocalKms {
                 return Attempted { result: Err(denied), attempt }.recorded(self).await;
             }
         };
+        // What stops a key must also get through on a full disk; only who is permitted may use that room.
+        attempt.entry.emergency = matches!(action, Action::Disable | Action::Quarantine);
         let mut intent = attempt.entry.clone();
         intent.phase = Phase::Intent;
         intent.result = AuditResult::Pending;
@@ -37,33 +39,63 @@ impl LocalKms {
         attempt.entry.phase = Phase::Outcome;
         let outcome = attempt.close(self, result_of(&result));
         let entries = match &result {
-            Ok(written) => outcomes(&outcome, written),
-            Err(_) => vec![outcome],
+            Ok(written) => outcomes(&outcome, &written.changes),
+            Err(_) => vec![outcome.clone()],
         };
         self.operations().audit.append_all(entries).await.map_err(not_recorded)?;
-        result.map(|written| written.metadata)
+        let Written { mut metadata, behind, .. } = result?;
+        if let Some(behind) = behind
+            && let Some(notice) = self.move_children(&outcome, &behind).await?
+        {
+            metadata.notices.push(notice);
+        }
+        Ok(metadata)
+    }
+
+    /// After a rotation: moves the children batch by batch, each batch recorded before the next is
+    /// begun, so that the log is never further behind the store than one batch.
+    async fn move_children(
+        &self,
+        outcome: &Entry,
+        behind: &ChildrenBehind,
+    ) -> Result<Option<String>> {
+        loop {
+            match self.operations().hierarchy.move_children(behind).await {
+                Ok(moved) if moved.changes.is_empty() => return Ok(moved.notice),
+                Ok(moved) => {
+                    let entries = moved.changes.iter().map(|change| of_change(outcome, change));
+                    let recorded = self.operations().audit.append_all(entries.collect()).await;
+                    recorded.map_err(not_recorded)?;
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "children keep their former wrapping for now");
+                    return Ok(Some(format!(
+                        "some keys below keep their former wrapping for now ({error}); repeating \
+                         this, or rotating again, moves them too"
+                    )));
+                }
+            }
+        }
     }
 }
 
 /// One outcome for each record written; one in all if nothing had to be.
-fn outcomes(outcome: &Entry, written: &Written) -> Vec<Entry> {
-    if written.changes.is_empty() {
+fn outcomes(outcome: &Entry, changes: &[Change]) -> Vec<Entry> {
+    if changes.is_empty() {
         return vec![outcome.clone()];
     }
-    let of = |change: &Change| {
-        let mut entry = outcome.clone();
-        entry.key = Some(change.key.clone());
-        entry.key_id = Some(change.key_id);
-        entry.change = Some(StateChange {
-            key_id: change.key_id,
-            epoch: change.epoch,
-            record_hash: Digest::from_bytes(change.record_hash),
-            generation: change.generation,
-        });
-        if change.key_id == written.metadata.id {
-            entry.key_version = written.metadata.versions.last().map(|version| version.version);
-        }
-        entry
-    };
-    written.changes.iter().map(of).collect()
+    changes.iter().map(|change| of_change(outcome, change)).collect()
+}
+
+fn of_change(outcome: &Entry, change: &Change) -> Entry {
+    let mut entry = outcome.clone();
+    entry.key = Some(change.key.clone());
+    entry.key_id = Some(change.key_id);
+    entry.change = Some(StateChange {
+        key_id: change.key_id,
+        epoch: change.epoch,
+        record_hash: Digest::from_bytes(change.record_hash),
+        generation: change.generation,
+    });
+    entry
 }

@@ -1,9 +1,8 @@
 //! Decrypt a value or a data key.
 //!
-//! The ciphertext names a key id. An id that no key has is judged against a path that is nobody's, so
-//! that who may decrypt everything sees "rejected" and everybody else "denied", as for a real key.
+//! The ciphertext names a key id; [`Attempt::path_of`] says what becomes of an id that no key has.
 
-use claviger_kms::{Action, Ciphertext, Decrypt, Decrypted, KeyId, KeyPath, Result};
+use claviger_kms::{Action, Ciphertext, Decrypt, Decrypted, Result};
 use claviger_policy::action;
 
 use crate::{
@@ -26,23 +25,12 @@ impl LocalKms {
         let Decrypt { ciphertext: bytes, binding } = request;
         attempt.note_binding(self, &binding)?;
         let ciphertext = Ciphertext::parse(&bytes)?;
-        let key = self.path_or_nobodys(ciphertext.key_id())?;
         let version = ciphertext.version();
         attempt.note_version(version);
+        let key = attempt.path_of(self, ciphertext.key_id())?;
         let permit = attempt.permit::<action::Decrypt>(self, &key, &binding.context)?;
         let plaintext = self.operations().hierarchy.decrypt(permit, &ciphertext, &binding).await?;
         attempt.note_sizes(bytes.len(), plaintext.len());
         Ok(Decrypted { plaintext, key, version })
     }
-
-    /// The path of a key id, or a path that no key has.
-    pub(crate) fn path_or_nobodys(&self, id: KeyId) -> Result<KeyPath> {
-        match self.operations().hierarchy.path_of(id) {
-            Some(path) => Ok(path),
-            None => NOBODYS.parse(),
-        }
-    }
 }
-
-/// Deeper than keys can be made by accident and granted by no sensible rule except `**`.
-const NOBODYS: &str = "unknown/unknown/unknown/unknown/unknown/unknown/unknown/unknown";

@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use claviger_kms::{
-    Capabilities, Ciphertext, CreateKey, CreateVersion, DataKey, Decrypt, Decrypted, Encrypt,
-    Encrypted, GenerateDataKey, KeyManagementService, KeyMetadata, KeyPage, KeyPath, KmsError,
-    ListKeys, MAX_BATCH, Purpose, Result, Rewrap, Rewrapped, VersionRequest,
+    Action, Capabilities, Ciphertext, CreateKey, CreateVersion, DataKey, Decrypt, Decrypted,
+    Encrypt, Encrypted, GenerateDataKey, KeyManagementService, KeyMetadata, KeyPage, KeyPath,
+    KmsError, ListKeys, MAX_BATCH, Purpose, Result, Rewrap, Rewrapped, VersionRequest,
 };
 
 use crate::{Caller, Operations};
@@ -40,7 +40,12 @@ impl LocalKms {
         T: Send + 'static,
         F: Future<Output = Result<T>> + Send + 'static,
     {
-        let task = self.operations.under_way.spawn(work(self.clone()));
+        let place = Arc::clone(&self.operations.places).acquire_owned().await;
+        let work = work(self.clone());
+        let task = self.operations.under_way.spawn(async move {
+            let _place = place;
+            work.await
+        });
         task.await.unwrap_or_else(|_| {
             tracing::error!(request = %self.caller.request, "an operation ended abnormally");
             Err(KmsError::unavailable(
@@ -125,25 +130,33 @@ impl KeyManagementService for LocalKms {
     }
 
     async fn encrypt_batch(&self, items: Vec<Encrypt>) -> Result<Vec<Result<Encrypted>>> {
-        self.to_the_end(|kms| async move { kms.batch(items, |item| kms.try_encrypt(item)).await })
-            .await
+        self.to_the_end(|kms| async move {
+            kms.batch(Action::Encrypt, items, |item| kms.try_encrypt(item)).await
+        })
+        .await
     }
 
     async fn decrypt_batch(&self, items: Vec<Decrypt>) -> Result<Vec<Result<Decrypted>>> {
-        self.to_the_end(|kms| async move { kms.batch(items, |item| kms.try_decrypt(item)).await })
-            .await
+        self.to_the_end(|kms| async move {
+            kms.batch(Action::Decrypt, items, |item| kms.try_decrypt(item)).await
+        })
+        .await
     }
 
     async fn generate_data_key_batch(
         &self,
         items: Vec<GenerateDataKey>,
     ) -> Result<Vec<Result<DataKey>>> {
-        self.to_the_end(|kms| async move { kms.batch(items, |item| kms.try_data_key(item)).await })
-            .await
+        self.to_the_end(|kms| async move {
+            kms.batch(Action::DataKey, items, |item| kms.try_data_key(item)).await
+        })
+        .await
     }
 
     async fn rewrap_batch(&self, items: Vec<Rewrap>) -> Result<Vec<Result<Rewrapped>>> {
-        self.to_the_end(|kms| async move { kms.batch(items, |item| kms.try_rewrap(item)).await })
-            .await
+        self.to_the_end(|kms| async move {
+            kms.batch(Action::Rewrap, items, |item| kms.try_rewrap(item)).await
+        })
+        .await
     }
 }

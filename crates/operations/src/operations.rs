@@ -1,6 +1,6 @@
 //! What every operation needs: the tree, the policy, the audit log, the counters.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use claviger_audit::{
     AuditDecision, AuditHealth, AuditLog, AuditResult, Digest, Entry, KeyedHasher, Proof,
@@ -10,6 +10,7 @@ use claviger_hierarchy::{Hierarchy, HierarchyHealth};
 use claviger_kms::{KeyVersion, KmsError, RequestId, Result, Timestamp};
 use claviger_policy::Policy;
 use serde::Serialize;
+use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use crate::{Caller, LocalKms, metrics::Metrics, readiness::ReadinessCache};
@@ -25,6 +26,7 @@ pub struct Operations {
     pub(crate) metrics: Metrics,
     pub(crate) readiness: ReadinessCache,
     pub(crate) under_way: TaskTracker,
+    pub(crate) places: Arc<Semaphore>,
     started_at: Timestamp,
 }
 
@@ -61,13 +63,16 @@ impl Operations {
             hasher: KeyedHasher::new(key, version),
             readiness: ReadinessCache::default(),
             under_way: TaskTracker::new(),
+            places: Arc::new(Semaphore::new(MOST_UNDER_WAY)),
             started_at: Timestamp::now(),
             hierarchy,
             policy,
             policy_hash,
             audit,
         });
-        operations.record_event(ServiceEvent::Started).await?;
+        // From here on a store older than this one is noticed, whatever the log lacked before.
+        let generation = operations.hierarchy.health().generation;
+        operations.record_event(ServiceEvent::Started, Some(generation)).await?;
         Ok(operations)
     }
 
@@ -105,19 +110,23 @@ impl Operations {
     /// all keys. Call it when the doors are closed.
     pub async fn stop(&self) {
         self.under_way.close();
-        self.under_way.wait().await;
-        if let Err(error) = self.record_event(ServiceEvent::Stopping).await {
+        if tokio::time::timeout(LONGEST_STOP, self.under_way.wait()).await.is_err() {
+            let left = self.under_way.len();
+            tracing::warn!(left, "operations still wait for the token or the store; stopping");
+        }
+        if let Err(error) = self.record_event(ServiceEvent::Stopping, None).await {
             tracing::warn!(%error, "the stop could not be recorded");
         }
         self.audit.close().await;
         self.hierarchy.forget_keys();
     }
 
-    async fn record_event(&self, event: ServiceEvent) -> Result<()> {
+    async fn record_event(&self, event: ServiceEvent, generation: Option<u64>) -> Result<()> {
         let request = RequestId::make_random()?;
         let mut entry = Entry::new(request, event, AuditDecision::Internal, AuditResult::Done);
         entry.proof = Proof::Internal;
         entry.policy_hash = Some(self.policy_hash);
+        entry.store_generation = generation;
         self.audit.append(entry).await.map_err(|error| {
             tracing::error!(%error, "the audit log cannot be written");
             error
@@ -125,3 +134,10 @@ impl Operations {
         Ok(())
     }
 }
+
+/// Operations under way at once; further ones wait for a place. An operation outlives a caller who went
+/// away, so connections alone do not bound them.
+const MOST_UNDER_WAY: usize = 2048;
+
+/// Longest wait for operations under way when stopping: more than a token's and the log's deadlines.
+const LONGEST_STOP: Duration = Duration::from_secs(15);

@@ -1,6 +1,9 @@
 //! Whether the service can serve: token, store and audit log asked, at most once a second.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use serde::Serialize;
 
@@ -41,8 +44,19 @@ impl Readiness {
 pub(crate) struct ReadinessCache(tokio::sync::Mutex<Option<(Instant, Readiness)>>);
 
 impl Operations {
-    /// Asks every part, or returns the answer of less than a second ago.
-    pub async fn readiness(&self) -> Readiness {
+    /// Asks every part, or returns the answer of less than a second ago. The question is asked to its
+    /// end and its answer kept even if the caller goes away, so that callers cannot flood the token.
+    pub async fn readiness(self: &Arc<Self>) -> Readiness {
+        let operations = Arc::clone(self);
+        let asked = tokio::spawn(async move { operations.ask_every_part().await });
+        asked.await.unwrap_or(Readiness {
+            token: Part::NotReady,
+            store: Part::NotReady,
+            audit: Part::NotReady,
+        })
+    }
+
+    async fn ask_every_part(&self) -> Readiness {
         let mut cached = self.readiness.0.lock().await;
         if let Some((at, readiness)) = &*cached
             && at.elapsed() < MAX_AGE

@@ -19,9 +19,9 @@ impl LocalKms {
         let Rewrap { ciphertext: bytes, binding } = request;
         attempt.note_binding(self, &binding)?;
         let ciphertext = Ciphertext::parse(&bytes)?;
-        let key = self.path_or_nobodys(ciphertext.key_id())?;
         let from = ciphertext.version();
         attempt.note_version(from);
+        let key = attempt.path_of(self, ciphertext.key_id())?;
         let permit = attempt.permit::<action::Rewrap>(self, &key, &binding.context)?;
         let moved = self.operations().hierarchy.rewrap(permit, ciphertext, &binding).await?;
         let to = moved.version();

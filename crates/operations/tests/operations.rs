@@ -191,3 +191,87 @@ async fn every_operation_leaves_its_records() {
     }
     service.stop().await;
 }
+
+#[tokio::test]
+async fn a_rotation_with_many_children_is_recorded_batch_by_batch() {
+    let service = with_policy(ALL).await;
+    let admin = kms(&service, "local:admin");
+    admin.create_key(CreateKey::at(path("eu"))).await.unwrap();
+    for n in 0..60 {
+        admin.create_key(CreateKey::at(path(&format!("eu/k{n}")))).await.unwrap();
+    }
+    let before = records(&service).len();
+    let request = CreateVersion { key: path("eu"), idempotency_key: Some("r".parse().unwrap()) };
+    admin.rotate(request.clone()).await.unwrap();
+    let of_rotation = records(&service).split_off(before);
+    assert_eq!(of_rotation.len(), 1 + 1 + 60);
+    let last = of_rotation.last().unwrap().entry.change.unwrap().generation;
+    assert_eq!(last, service.operations().status().hierarchy.generation);
+    // Repeated, it finds nothing to move and says so in one outcome.
+    admin.rotate(request).await.unwrap();
+    assert_eq!(records(&service).len(), before + 62 + 2);
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn what_stops_a_key_may_use_the_room_kept_for_emergencies() {
+    let service = with_policy(ALL).await;
+    let admin = kms(&service, "local:admin");
+    admin.create_key(CreateKey::at(path("eu"))).await.unwrap();
+    admin.rotate(rotate("eu")).await.unwrap();
+    let first = VersionRequest { key: path("eu"), version: "1".parse().unwrap() };
+    let stranger = kms(&service, "local:stranger");
+    stranger.disable_version(first.clone()).await.unwrap_err();
+    admin.disable_version(first).await.unwrap();
+    let of_disable: Vec<(bool, Phase)> = records(&service)
+        .iter()
+        .filter(|record| record.entry.event == Action::Disable.into())
+        .map(|record| (record.entry.emergency, record.entry.phase))
+        .collect();
+    assert_eq!(of_disable, [(false, Phase::Only), (true, Phase::Intent), (true, Phase::Outcome)]);
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_batch_that_is_too_large_is_refused_with_one_record() {
+    let service = with_policy(ALL).await;
+    let admin = kms(&service, "local:admin");
+    let before = records(&service).len();
+    let request = GenerateDataKey { key: path("eu"), binding: Binding::default() };
+    let refused = admin.generate_data_key_batch(vec![request; 257]).await.unwrap_err();
+    assert!(refused.to_string().contains("256"), "{refused}");
+    assert_eq!(records(&service).len(), before + 1);
+    service.stop().await;
+}
+
+/// With a rule for everything and one exception, an unknown id looked other than a forbidden key.
+#[tokio::test]
+async fn an_unknown_id_looks_like_a_forbidden_key_to_who_may_not_use_every_key() {
+    let rules = format!(
+        "{ALL}[[rule]]\nname = \"most\"\nprincipals = [\"local:app\"]\nactions = [\"decrypt\"]\n\
+         keys = [\"**\"]\n[[rule]]\nname = \"but-not\"\neffect = \"deny\"\n\
+         principals = [\"local:app\"]\nactions = [\"decrypt\"]\nkeys = [\"us/**\"]\n"
+    );
+    let service = with_policy(&rules).await;
+    let admin = kms(&service, "local:admin");
+    admin.create_key(CreateKey::at(path("us"))).await.unwrap();
+    let request = GenerateDataKey { key: path("us"), binding: Binding::default() };
+    let forbidden = admin.generate_wrapped_data_key(request).await.unwrap().ciphertext;
+    let mut unknown = forbidden.clone();
+    unknown[2] ^= 1;
+    for ciphertext in [forbidden, unknown] {
+        let request = Decrypt { ciphertext, binding: Binding::default() };
+        let refused = kms(&service, "local:app").decrypt(request).await.unwrap_err();
+        assert_eq!(refused, KmsError::Denied);
+    }
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn the_start_records_the_generation_of_the_store() {
+    let service = with_policy(ALL).await;
+    let started = records(&service).remove(0);
+    assert_eq!(started.entry.event.as_str(), "service-started");
+    assert_eq!(started.entry.highest_generation(), 1);
+    service.stop().await;
+}

@@ -45,6 +45,11 @@ impl KeyGlob {
         Ok(Self { head, runs })
     }
 
+    /// Whether the glob is `**`, which every path matches.
+    pub(crate) fn matches_everything(&self) -> bool {
+        self.head.is_empty() && self.runs.iter().map(Vec::len).eq([0])
+    }
+
     /// Whether a path with these segments matches.
     pub(crate) fn matches(&self, path: &[&str]) -> bool {
         path.split_at_checked(self.head.len()).is_some_and(|(head, below)| {

@@ -9,11 +9,12 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use claviger_kms::Action;
+use claviger_kms::{Action, Principal};
 use sha2::{Digest, Sha256};
 
 use crate::{
-    ActionType, Decision, Denial, Permit, PolicyError, Question,
+    ActionType, Decision, Denial, Permit, PolicyError, Question, RuleName,
+    key_glob::KeyGlob,
     rule::{Effect, Rule},
     text,
 };
@@ -74,6 +75,23 @@ impl Policy {
                 Effect::Allow => Decision::Allowed { rule: rule.name.clone() },
             },
         }
+    }
+
+    /// The rule that allows a principal an action with every key there could be: one for `**`, with no
+    /// rule that denies him any key. What is to be judged without a key at hand is judged by this.
+    #[must_use]
+    pub fn allows_everywhere(&self, action: Action, principal: &Principal) -> Option<&RuleName> {
+        let rules = self.by_action.get(&action).into_iter().flatten();
+        let mut his =
+            rules.filter(|rule| rule.principals.iter().any(|glob| glob.matches(principal)));
+        let first = his.next()?;
+        if first.effect == Effect::Deny {
+            return None;
+        }
+        std::iter::once(first)
+            .chain(his)
+            .find(|rule| rule.keys.iter().any(KeyGlob::matches_everything))
+            .map(|rule| &rule.name)
     }
 
     /// SHA-256 of the text, 64 hexadecimal digits in lower case.

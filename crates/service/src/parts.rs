@@ -2,9 +2,9 @@
 
 use std::{fs, path::Path, sync::Arc};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use claviger_audit::{AuditLog, Recovered};
-use claviger_hierarchy::Hierarchy;
+use claviger_hierarchy::{Hierarchy, OpenError};
 use claviger_keystore::{KeyStore, SqliteStore};
 use claviger_operations::Operations;
 use claviger_policy::Policy;
@@ -70,8 +70,27 @@ pub async fn open_operations(config: &Config) -> Result<Arc<Operations>> {
     let store = open_store(config)?;
     let (audit, recovered) = open_audit(config).await?;
     let token = open_token(config).await?;
-    let hierarchy =
-        Hierarchy::open(token, store, config.hierarchy(recovered.highest_generation)).await?;
+    let seen = recovered.highest_generation;
+    let hierarchy = Hierarchy::open(token, store, config.hierarchy(seen)).await;
+    let hierarchy = match hierarchy {
+        Err(OpenError::NoRoot) if seen > 0 => bail!(
+            "the key store {} is empty, and the audit log {} has seen one of generation {seen}: \
+             restore that store",
+            config.store.path.display(),
+            config.audit.directory.display()
+        ),
+        opened => {
+            opened.with_context(|| format!("the key store {}", config.store.path.display()))?
+        }
+    };
+    let generation = hierarchy.health().generation;
+    if seen == 0 && generation > 1 {
+        tracing::warn!(
+            generation,
+            "the audit log is new and the key store is not: whether the store was rolled back cannot \
+             be told this time; if nobody moved the log aside, find out who did"
+        );
+    }
     for warning in &hierarchy.root().warnings {
         tracing::warn!(warning, "the token");
     }

@@ -9,7 +9,7 @@ use std::{
         fs::{FileTypeExt as _, PermissionsExt as _},
         net::UnixStream,
     },
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use anyhow::{Context as _, Result, bail};
@@ -17,11 +17,22 @@ use tokio::net::UnixListener;
 
 use crate::config::SocketMode;
 
+/// The file of a bound socket: removed when this is dropped.
+#[derive(Debug)]
+pub struct SocketFile(PathBuf);
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        // If it is gone already, that is what was wanted.
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
 /// Binds a Unix socket. The process's umask must let nobody in until the mode is set.
 ///
 /// # Errors
 /// When the directory is missing, the path is not a socket, or another process listens there.
-pub fn bind(path: &Path, mode: SocketMode) -> Result<UnixListener> {
+pub fn bind(path: &Path, mode: SocketMode) -> Result<(UnixListener, SocketFile)> {
     let shown = path.display();
     remove_stale(path)?;
     let listener = UnixListener::bind(path).with_context(|| {
@@ -29,9 +40,10 @@ pub fn bind(path: &Path, mode: SocketMode) -> Result<UnixListener> {
             "the socket {shown} cannot be made; does its directory exist and may we write there?"
         )
     })?;
+    let file = SocketFile(path.to_owned());
     fs::set_permissions(path, fs::Permissions::from_mode(mode.bits()))
         .with_context(|| format!("the mode of the socket {shown} cannot be set"))?;
-    Ok(listener)
+    Ok((listener, file))
 }
 
 fn remove_stale(path: &Path) -> Result<()> {
@@ -64,17 +76,22 @@ mod tests {
     async fn a_socket_gets_its_mode_and_a_stale_one_is_replaced() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("s");
-        drop(bind(&path, mode("0600")).unwrap());
-        let _listener = bind(&path, mode("0660")).unwrap();
+        let (listener, file) = bind(&path, mode("0600")).unwrap();
+        // As after a crash: nobody answers, and the file is there.
+        std::mem::forget(file);
+        drop(listener);
+        let (_listener, file) = bind(&path, mode("0660")).unwrap();
         let bits = fs::metadata(&path).unwrap().permissions().mode() & 0o777;
         assert_eq!(bits, 0o660);
+        drop(file);
+        assert!(!path.exists(), "the socket's file stayed");
     }
 
     #[tokio::test]
     async fn refuses_a_socket_that_is_answered_and_a_file_that_is_none() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("s");
-        let _listener = bind(&path, mode("0600")).unwrap();
+        let _bound = bind(&path, mode("0600")).unwrap();
         assert!(bind(&path, mode("0600")).unwrap_err().to_string().contains("another process"));
         let file = directory.path().join("f");
         fs::write(&file, "precious").unwrap();

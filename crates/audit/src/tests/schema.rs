@@ -52,6 +52,7 @@ fn full_record(long: bool) -> Record {
         record_hash: Digest::of(b"record"),
         generation: number(17),
     });
+    entry.store_generation = Some(number(18));
     entry.occurred_at = Some("2026-11-24T08:00:00.000001Z".parse().unwrap());
     entry.emergency = true;
     Record {

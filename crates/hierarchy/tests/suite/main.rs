@@ -5,12 +5,13 @@
 mod ceremony;
 mod damage;
 mod data;
+mod faults;
 mod memory;
 mod versions;
 
 use std::{path::PathBuf, sync::Arc};
 
-use claviger_hierarchy::{Hierarchy, HierarchyConfig, OpenError, RootSummary, init_root};
+use claviger_hierarchy::{Hierarchy, HierarchyConfig, OpenError, RootSummary, Written, init_root};
 use claviger_keystore::{KeyStore, SqliteStore};
 use claviger_kms::{
     Binding, Ciphertext, CreateKey, EncryptionContext, KeyMetadata, KeyPath, Principal, Result,
@@ -86,7 +87,15 @@ impl Site {
     }
 
     async fn rotate(&self, tree: &Hierarchy, key: &str) -> Result<KeyMetadata> {
-        Ok(tree.rotate(self.permit(key), None).await?.metadata)
+        let written = tree.rotate(self.permit(key), None).await?;
+        self.move_children(tree, &written).await?;
+        Ok(written.metadata)
+    }
+
+    async fn move_children(&self, tree: &Hierarchy, written: &Written) -> Result<()> {
+        let behind = written.behind.as_ref().unwrap();
+        while !tree.move_children(behind).await?.changes.is_empty() {}
+        Ok(())
     }
 
     async fn data_key(&self, tree: &Hierarchy, key: &str) -> (SecretKey, Ciphertext) {

@@ -71,7 +71,7 @@ async fn init(config: &Config, output: &Output) -> Result<()> {
     let token = parts::open_token(config).await?;
     let intent = intent(&audit, ServiceEvent::RootInitialised).await?;
     let made = init_root(token.as_ref(), store.as_ref()).await.context("root init");
-    outcome(&audit, &intent, made.is_ok()).await?;
+    outcome(&audit, &intent, made.as_ref().ok()).await?;
     let summary = made?;
     if output.json {
         return print_json(&summary);
@@ -137,7 +137,7 @@ async fn accept_restored(config: &Config, accept: &AcceptRestore) -> Result<()> 
     let intent = intent(&audit, ServiceEvent::RestoreAccepted).await?;
     let accepted =
         accept_restore(token.as_ref(), store.as_ref(), recovered.highest_generation).await;
-    outcome(&audit, &intent, accepted.is_ok()).await?;
+    outcome(&audit, &intent, accepted.as_ref().ok()).await?;
     let summary = accepted?;
     if accept.output.json {
         return print_json(&summary);
@@ -157,10 +157,15 @@ async fn intent(audit: &AuditLog, event: ServiceEvent) -> Result<Entry> {
     Ok(entry)
 }
 
-/// Records what came of it, and closes the log.
-async fn outcome(audit: &AuditLog, intent: &Entry, done: bool) -> Result<()> {
-    let result = if done { AuditResult::Done } else { AuditResult::Failed(ErrorCode::Unavailable) };
-    audit.append(intent.outcome(result)).await.context("the audit log")?;
+/// Records what came of it, with the generation that the store has from now on, and closes the log.
+async fn outcome(audit: &AuditLog, intent: &Entry, made: Option<&RootSummary>) -> Result<()> {
+    let result = match made {
+        Some(_) => AuditResult::Done,
+        None => AuditResult::Failed(ErrorCode::Unavailable),
+    };
+    let mut outcome = intent.outcome(result);
+    outcome.store_generation = made.map(|summary| summary.generation);
+    audit.append(outcome).await.context("the audit log")?;
     audit.close().await;
     Ok(())
 }

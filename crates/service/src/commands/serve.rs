@@ -21,9 +21,10 @@ async fn serve_until_told(config: &Config) -> Result<()> {
     // Registered first: a signal during the start stops the service as soon as it is up.
     let mut terminate = tokio::signal::unix::signal(SignalKind::terminate())?;
     let mut interrupt = tokio::signal::unix::signal(SignalKind::interrupt())?;
+    // Bound before anything is opened and recorded; callers who connect now wait until it is.
+    let (data, _data_file) = sockets::bind(&config.listen.data, config.listen.data_mode)?;
+    let (admin, _admin_file) = sockets::bind(&config.listen.admin, config.listen.admin_mode)?;
     let operations = parts::open_operations(config).await?;
-    let data = sockets::bind(&config.listen.data, config.listen.data_mode)?;
-    let admin = sockets::bind(&config.listen.admin, config.listen.admin_mode)?;
 
     let (stop, stopping) = watch::channel(false);
     let limits = limits(config);
@@ -31,13 +32,13 @@ async fn serve_until_told(config: &Config) -> Result<()> {
         // The sender lives until the end of this function, so this waits for the word.
         let _ = stopping.wait_for(|stop| *stop).await;
     };
-    let data = tokio::spawn(serve(
+    let mut data = tokio::spawn(serve(
         data,
         data_router(Arc::clone(&operations), limits),
         shutdown(stopping.clone()),
         limits,
     ));
-    let admin = tokio::spawn(serve(
+    let mut admin = tokio::spawn(serve(
         admin,
         admin_router(Arc::clone(&operations), limits),
         shutdown(stopping),
@@ -53,19 +54,27 @@ async fn serve_until_told(config: &Config) -> Result<()> {
         memory = ?health.memory,
         "ready"
     );
+    let (mut data_end, mut admin_end) = (None, None);
     tokio::select! {
         _ = terminate.recv() => tracing::info!("SIGTERM: letting requests finish"),
         _ = interrupt.recv() => tracing::info!("SIGINT: letting requests finish"),
+        // A service without one of its doors is none: it stops, and whoever supervises it starts it anew.
+        end = &mut data => data_end = Some(end),
+        end = &mut admin => admin_end = Some(end),
     }
     let _ = stop.send(true);
-    for (name, listener) in [("data", data), ("admin", admin)] {
-        listener.await.with_context(|| format!("the {name} listener"))??;
-    }
+    let data_end = match data_end {
+        Some(end) => end,
+        None => data.await,
+    };
+    let admin_end = match admin_end {
+        Some(end) => end,
+        None => admin.await,
+    };
     sweeper.abort();
     operations.stop().await;
-    for socket in [&config.listen.data, &config.listen.admin] {
-        let _ = std::fs::remove_file(socket);
-    }
+    data_end.context("the data listener")?.context("the data listener")?;
+    admin_end.context("the admin listener")?.context("the admin listener")?;
     tracing::info!("stopped");
     Ok(())
 }
