@@ -115,7 +115,7 @@ fn a_missing_store_is_no_reason_to_begin_anew() {
     let bench = Bench::new();
     let good = bench.store();
     fs::remove_file(bench.site.store()).unwrap();
-    bench.assert_refused_as_it_is(&["root init"]);
+    bench.assert_refused_as_it_is(&["keys.db", "audit log", "restore that store"]);
     // The ceremony is not held again: the log has seen a store.
     let init = bench.site.clavigerd(&["root", "init"]);
     init.assert_refused(1, &["keys.db", "audit log", "restore that store"]);
@@ -184,11 +184,11 @@ fn a_database_of_another_program_or_site_or_release_is_refused() {
 fn a_second_service_on_one_store_is_refused_and_the_first_goes_on() {
     let bench = Bench::new();
     let service = bench.site.start();
-    bench.site.refused_start().assert_refused(1, &["keys.db", "in use", "stop the other"]);
-    // The same with sockets of its own.
+    bench.site.refused_start().assert_refused(1, &["another process listens", "stop it"]);
+    // With sockets of its own it comes as far as the store.
     bench.site.change_config("data.sock", "data2.sock");
     bench.site.change_config("admin.sock", "admin2.sock");
-    bench.site.refused_start().assert_refused(1, &["keys.db", "in use"]);
+    bench.site.refused_start().assert_refused(1, &["keys.db", "in use", "stop the other"]);
     bench.site.clavigerd(&["root", "verify"]).assert_refused(1, &["in use"]);
     assert_eq!(service.decrypt(&bench.sealed[0], "1"), b"precious");
     let rotated = service.manage("/v1/rotate", &json!({"key": KEY})).json();
