@@ -104,6 +104,13 @@ impl Place {
             {
                 CliError::OutputClosed
             }
+            EnvelopeError::Io { doing, source } if is_full(&source) => CliError::File {
+                doing: format!(
+                    "{doing} to {} (make room there and repeat; nothing was left behind)",
+                    self.display()
+                ),
+                source,
+            },
             error => error.into(),
         }
     }
@@ -198,6 +205,12 @@ fn folder_of(path: &Path) -> &Path {
 
 fn open_file(path: &Path) -> Result<File> {
     File::open(path).map_err(CliError::file(format!("opening {}", path.display())))
+}
+
+/// Whether there was no room for what was written.
+fn is_full(error: &io::Error) -> bool {
+    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    matches!(error.kind(), FileTooLarge | QuotaExceeded | StorageFull)
 }
 
 #[cfg(test)]

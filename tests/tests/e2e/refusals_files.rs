@@ -193,7 +193,7 @@ fn a_disk_that_fills_up_leaves_no_output_and_no_temporary_file() {
         // 50 KiB; ignored, the signal becomes an error of the write.
         let script = format!("trap '' XFSZ; ulimit -f 50; exec \"$0\" {words}");
         let mut command = shell_at(&bench.site, &script);
-        run(&mut command, b"").assert_refused(10, &["writing", "large"]);
+        run(&mut command, b"").assert_refused(10, &["writing", "large", "make room"]);
         assert_eq!(bench.site.names_in_work(), ["report.claviger"], "{words}");
     }
     let script = "mkdir disk && mount -t tmpfs -o size=64k none disk || exit 77; \
@@ -212,7 +212,7 @@ fn a_disk_that_fills_up_leaves_no_output_and_no_temporary_file() {
     {
         let ran = run(&mut apart, b"");
         if ran.code != Some(77) {
-            ran.assert_refused(10, &["writing", "No space left"]);
+            ran.assert_refused(10, &["writing", "No space left", "make room"]);
             assert_eq!(ran.text(), "", "something stays on the full disk");
             return bench.assert_opens();
         }
