@@ -61,7 +61,10 @@ impl Bench {
 
 fn same(left: &Path, right: &Path) {
     for file in ["a", "sub/b", "sub/deep/c"] {
-        assert!(fs::read(left.join(file)).unwrap() == fs::read(right.join(file)).unwrap(), "{file}");
+        assert!(
+            fs::read(left.join(file)).unwrap() == fs::read(right.join(file)).unwrap(),
+            "{file}"
+        );
     }
 }
 
@@ -142,8 +145,11 @@ async fn a_changed_input_a_foreign_output_and_a_path_of_ones_own_are_refused() {
 async fn abandoned_temporary_files_go_and_those_of_the_living_stay() {
     let bench = Bench::new().await;
     let name = |digit: &str| format!("plain/sub/.claviger-{}.partial", digit.repeat(32));
-    let (dead, alive, foreign) =
-        (bench.path(&name("0")), bench.path(&name("1")), bench.path("plain/sub/.claviger-x.partial"));
+    let (dead, alive, foreign) = (
+        bench.path(&name("0")),
+        bench.path(&name("1")),
+        bench.path("plain/sub/.claviger-x.partial"),
+    );
     for path in [&dead, &alive, &foreign] {
         fs::write(path, "half").unwrap();
     }
