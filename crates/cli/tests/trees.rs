@@ -1,6 +1,6 @@
 //! Directories, over a whole service: sealed, restarted, rewrapped, opened; what must be refused is.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
 use std::{
     fs,

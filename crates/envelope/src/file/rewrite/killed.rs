@@ -112,8 +112,15 @@ async fn a_rewrap_killed_at_any_step_leaves_a_file_that_opens() {
     let whole = [0, 2, 4, 5].map(|step| (step, 0));
     let torn = (0..=SLOT_LENGTH).step_by(512).chain([600, 4080]);
     let torn = torn.flat_map(|bytes| [(1, bytes), (3, bytes)]);
-    for (step, bytes) in whole.into_iter().chain(torn) {
-        fs::write(&path, &sealed).unwrap();
+    // Also a file whose older slot an earlier crash has torn: now the order of the writes decides.
+    let mut hurt = sealed.clone();
+    hurt[300..SLOT_LENGTH].fill(0xEE);
+    let starts = [(&sealed, false), (&hurt, true)];
+    let steps: Vec<_> = whole.into_iter().chain(torn).collect();
+    for ((start, is_hurt), (step, bytes)) in
+        starts.into_iter().flat_map(|start| steps.iter().map(move |step| (start, *step)))
+    {
+        fs::write(&path, start).unwrap();
         kill_at(folder.path(), step, bytes);
 
         // It opens, and a census sees all that it can: the old version until both slots are new.
@@ -125,7 +132,8 @@ async fn a_rewrap_killed_at_any_step_leaves_a_file_that_opens() {
         assert_eq!(plain, [7; 20_000], "step {step}, {bytes} bytes");
         assert_eq!(left[PAYLOAD_OFFSET..], sealed[PAYLOAD_OFFSET..]);
         let is_torn = (step == 1 || step == 3) && (300..SLOT_LENGTH).contains(&bytes);
-        assert_eq!(header.inspect(0).damaged_slots, usize::from(is_torn), "step {step}, {bytes}");
+        let damaged = is_torn || (is_hurt && step < 2 && bytes < SLOT_LENGTH);
+        assert_eq!(header.inspect(0).damaged_slots, usize::from(damaged), "step {step}, {bytes}");
         let versions: Vec<u32> = header
             .slots()
             .iter()
