@@ -100,11 +100,14 @@ pub(crate) enum Command {
     Decrypt(commands::decrypt::DecryptArguments),
     Seal(commands::seal::SealArguments),
     Open(commands::open::OpenArguments),
+    Cat(commands::cat::CatArguments),
     Inspect(commands::inspect::InspectArguments),
     Rewrap(commands::rewrap::RewrapArguments),
     /// The health of the service, from its admin socket
     Status,
     Explain(commands::explain::ExplainArguments),
+    Completion(commands::completion::CompletionArguments),
+    Man(commands::completion::ManArguments),
 }
 
 const GLOBAL: &str = "Global options";

@@ -1,5 +1,7 @@
 //! The commands, one a file; here is only which runs.
 
+pub(crate) mod cat;
+pub(crate) mod completion;
 pub(crate) mod data_key;
 pub(crate) mod decrypt;
 pub(crate) mod encrypt;
@@ -10,8 +12,11 @@ pub(crate) mod key_change;
 pub(crate) mod key_create;
 pub(crate) mod key_see;
 pub(crate) mod open;
+mod open_tree;
 pub(crate) mod rewrap;
+mod rewrap_many;
 pub(crate) mod seal;
+mod seal_tree;
 pub(crate) mod status;
 
 use claviger_client::Client;
@@ -31,9 +36,12 @@ pub(crate) async fn run(
         Command::Decrypt(arguments) => decrypt::run(session, arguments).await.map(|()| None),
         Command::Seal(arguments) => seal::run(session, arguments).await,
         Command::Open(arguments) => open::run(session, arguments).await,
+        Command::Cat(arguments) => cat::run(session, arguments).await.map(|()| None),
         Command::Inspect(arguments) => inspect::run(session, arguments).await.map(Some),
-        Command::Rewrap(arguments) => rewrap::run(session, arguments).await.map(Some),
+        Command::Rewrap(arguments) => rewrap::run(session, arguments).await,
         Command::Status => status::run(client).await.map(Some),
         Command::Explain(arguments) => explain::run(&arguments).map(Some),
+        Command::Completion(arguments) => completion::completion(&arguments).map(Some),
+        Command::Man(arguments) => completion::man(&arguments).map(Some),
     }
 }

@@ -50,6 +50,12 @@ pub(crate) enum CliError {
         /// The output.
         path: PathBuf,
     },
+    /// Of many files some could not be done.
+    #[error("{failed} could not be done; each was named above, the others are done")]
+    Partial {
+        /// How many.
+        failed: u64,
+    },
     /// A file gave an error.
     #[error("{doing} failed: {source}")]
     File {
@@ -96,6 +102,7 @@ impl CliError {
             Self::Envelope { source } => Problem::from(source),
             Self::Incomplete { .. } => Problem::CiphertextRejected,
             Self::OutputExists { .. } => Problem::OutputExists,
+            Self::Partial { .. } => Problem::Partial,
             Self::File { .. } => Problem::FileError,
             Self::OutputClosed => Problem::OutputClosed,
             Self::Unexpected { .. } => Problem::Unexpected,

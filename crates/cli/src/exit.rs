@@ -33,6 +33,8 @@ pub enum Exit {
     File,
     /// This service or this release cannot do it.
     Unsupported,
+    /// Of many files some were done, some not.
+    Partial,
     /// The terminal was closed (SIGHUP).
     HungUp,
     /// Ctrl-C (SIGINT).
@@ -45,7 +47,7 @@ pub enum Exit {
 
 impl Exit {
     /// Every way to end, by number.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Success,
         Self::Unexpected,
         Self::Usage,
@@ -58,6 +60,7 @@ impl Exit {
         Self::Unavailable,
         Self::File,
         Self::Unsupported,
+        Self::Partial,
         Self::HungUp,
         Self::Interrupted,
         Self::OutputClosed,
@@ -80,6 +83,7 @@ impl Exit {
             Self::Unavailable => 9,
             Self::File => 10,
             Self::Unsupported => 11,
+            Self::Partial => 12,
             Self::HungUp => 129,
             Self::Interrupted => 130,
             Self::OutputClosed => 141,
@@ -103,6 +107,7 @@ impl Exit {
             Self::Unavailable => "unavailable: worth repeating later, unchanged",
             Self::File => "an input or output file gave an error",
             Self::Unsupported => "unsupported by this service or release",
+            Self::Partial => "partial: of many files some were done, the others are named",
             Self::HungUp => "the terminal was closed; temporary files were removed",
             Self::Interrupted => "Ctrl-C; temporary files were removed",
             Self::OutputClosed => "the reader of the output went away (says nothing)",

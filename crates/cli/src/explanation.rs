@@ -107,6 +107,11 @@ impl Problem {
                  words.",
                 "",
             ],
+            Self::Partial => [
+                "Of many files some were done and some were not.",
+                "Each file that was not done was named with its own reason.",
+                "Mend what was named and repeat the command: what is done is skipped",
+            ],
             Self::OutputClosed => [
                 "Whoever read the output went away before its end.",
                 "A pipe into something like `head`.",

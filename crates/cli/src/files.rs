@@ -12,9 +12,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use claviger_envelope::{EnvelopeError, file::Existing};
+use claviger_envelope::{
+    EnvelopeError,
+    file::{Existing, NewFile, remove_abandoned},
+};
 use claviger_kms::KmsError;
-use tempfile::NamedTempFile;
 
 use crate::{
     error::{CliError, Result},
@@ -66,10 +68,7 @@ impl Place {
     /// [`CliError::Usage`] for a file whose name does not end with [`SUFFIX`], or is nothing else.
     pub(crate) fn opened(&self) -> Result<Self> {
         let Self::File(path) = self else { return Ok(Self::Stream) };
-        let plain = (path.extension() == Some(OsStr::new("claviger")))
-            .then(|| path.with_extension(""))
-            .filter(|plain| plain.file_name().is_some() && *plain != *path);
-        plain.map(Self::File).ok_or_else(|| {
+        opened_path(path).map(Self::File).ok_or_else(|| {
             CliError::usage(format!(
                 "{} does not end with {SUFFIX}, so the output has no name; give one with -O",
                 path.display()
@@ -128,7 +127,7 @@ impl Place {
             file.metadata().map_err(CliError::file(format!("reading {}", self.display())))?;
         if found.is_dir() {
             return Err(CliError::usage(format!(
-                "{} is a directory; make one file of it first, such as with tar",
+                "{} is a directory; -r takes all of its files",
                 self.display()
             )));
         }
@@ -136,23 +135,43 @@ impl Place {
     }
 }
 
+/// The path without [`SUFFIX`]; `None` if it does not end so, or is nothing else.
+pub(crate) fn opened_path(path: &Path) -> Option<PathBuf> {
+    (path.extension() == Some(OsStr::new("claviger")))
+        .then(|| path.with_extension(""))
+        .filter(|plain| plain.file_name().is_some() && *plain != *path)
+}
+
+/// What to do with an output of many that stands already: nothing (`None`) if it `is_done`.
+///
+/// # Errors
+/// [`CliError::OutputExists`] without `force` when it is something else, and always when it is no file.
+pub(crate) fn check_existing(
+    path: &Path,
+    is_file: bool,
+    is_done: bool,
+    force: bool,
+) -> Result<Option<Existing>> {
+    match (is_file, is_done, force) {
+        (true, _, true) => Ok(Some(Existing::Replace)),
+        (true, true, false) => Ok(None),
+        _ => Err(CliError::OutputExists { path: path.to_owned() }),
+    }
+}
+
 /// Makes a file that appears at its name only when it is complete and on the disk, readable by its owner only.
 /// Blocking.
 ///
 /// # Errors
-/// [`CliError::OutputExists`], [`CliError::File`]; then nothing is left behind.
+/// [`CliError::Envelope`] with `EnvelopeError::OutputExists`, [`CliError::File`]; then nothing is left behind.
 pub(crate) fn write_new_file(
     path: &Path,
     existing: Existing,
     write: impl FnOnce(&mut File) -> io::Result<()>,
 ) -> Result<()> {
-    let doing = || CliError::file(format!("writing {}", path.display()));
-    let mut file = temporary_beside(path).map_err(doing())?;
-    write(file.as_file_mut()).map_err(doing())?;
-    keep(file, path, existing).map_err(|error| match error.kind() {
-        io::ErrorKind::AlreadyExists => CliError::OutputExists { path: path.to_owned() },
-        _ => doing()(error),
-    })
+    let mut file = NewFile::create(path, existing)?;
+    write(file.writer()).map_err(CliError::file(format!("writing {}", path.display())))?;
+    Ok(file.keep()?)
 }
 
 /// Replaces the content of a file in one step; it keeps its owner and its permissions. Blocking.
@@ -163,15 +182,15 @@ pub(crate) fn replace_file(path: &Path, old: &[u8], new: &[u8]) -> Result<()> {
     let doing = || CliError::file(format!("replacing {}", path.display()));
     // Not the link, if it is one.
     let path = path.canonicalize().map_err(doing())?;
-    let mut file = temporary_beside(&path).map_err(doing())?;
+    let mut output = NewFile::create(&path, Existing::Replace)?;
+    let file = output.writer();
     file.write_all(new).map_err(doing())?;
     let found = path.metadata().map_err(doing())?;
-    let made = file.as_file().metadata().map_err(doing())?;
+    let made = file.metadata().map_err(doing())?;
     if (found.uid(), found.gid()) != (made.uid(), made.gid()) {
-        std::os::unix::fs::fchown(file.as_file(), Some(found.uid()), Some(found.gid()))
-            .map_err(doing())?;
+        std::os::unix::fs::fchown(&*file, Some(found.uid()), Some(found.gid())).map_err(doing())?;
     }
-    file.as_file().set_permissions(found.permissions()).map_err(doing())?;
+    file.set_permissions(found.permissions()).map_err(doing())?;
     if std::fs::read(&path).map_err(doing())? != old {
         return Err(KmsError::conflict(format!(
             "{} changed since it was read; nothing was written",
@@ -179,28 +198,16 @@ pub(crate) fn replace_file(path: &Path, old: &[u8], new: &[u8]) -> Result<()> {
         ))
         .into());
     }
-    keep(file, &path, Existing::Replace).map_err(doing())
+    Ok(output.keep()?)
 }
 
-/// A file of mode 0600 with a random name, removed when dropped.
-fn temporary_beside(path: &Path) -> io::Result<NamedTempFile> {
-    tempfile::Builder::new().prefix(".claviger-").suffix(".partial").tempfile_in(folder_of(path))
-}
-
-/// Gives a temporary file its name, durably.
-fn keep(file: NamedTempFile, path: &Path, existing: Existing) -> io::Result<()> {
-    file.as_file().sync_all()?;
-    let kept = match existing {
-        Existing::Replace => file.persist(path),
-        Existing::Refuse => file.persist_noclobber(path),
-    };
-    kept.map_err(|refused| refused.error)?;
-    File::open(folder_of(path))?.sync_all()
-}
-
-fn folder_of(path: &Path) -> &Path {
+/// Removes what killed runs left in the folder of an output. Blocking.
+pub(crate) fn clear_beside(path: &Path) {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    folder.unwrap_or(Path::new("."))
+    if let Ok(folder) = File::open(folder.unwrap_or(Path::new("."))) {
+        // What cannot be looked for is left; the work itself says what is wrong with the folder.
+        let _ = remove_abandoned(folder);
+    }
 }
 
 fn open_file(path: &Path) -> Result<File> {

@@ -16,6 +16,8 @@ mod secret_output;
 mod session;
 mod stop;
 mod streams;
+mod tally;
+mod tree;
 
 pub use exit::Exit;
 pub use run::run;

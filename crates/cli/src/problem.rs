@@ -27,13 +27,14 @@ pub(crate) enum Problem {
     NoService,
     OutputExists,
     FileError,
+    Partial,
     OutputClosed,
     Unexpected,
 }
 
 impl Problem {
     /// Every kind: the service's first.
-    pub(crate) const ALL: [Self; 17] = [
+    pub(crate) const ALL: [Self; 18] = [
         Self::Denied,
         Self::InvalidRequest,
         Self::CiphertextRejected,
@@ -49,6 +50,7 @@ impl Problem {
         Self::NoService,
         Self::OutputExists,
         Self::FileError,
+        Self::Partial,
         Self::OutputClosed,
         Self::Unexpected,
     ];
@@ -76,6 +78,7 @@ impl Problem {
             Self::NoService => "no-service",
             Self::OutputExists => "output-exists",
             Self::FileError => "file-error",
+            Self::Partial => "partial",
             Self::OutputClosed => "output-closed",
             Self::Unexpected => "unexpected",
         }
@@ -94,6 +97,7 @@ impl Problem {
             Self::Unavailable => Exit::Unavailable,
             Self::Usage => Exit::Usage,
             Self::FileError => Exit::File,
+            Self::Partial => Exit::Partial,
             Self::OutputClosed => Exit::OutputClosed,
             Self::Unexpected => Exit::Unexpected,
         }

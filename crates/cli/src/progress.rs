@@ -1,6 +1,6 @@
 //! The progress bar: on the standard error, on a terminal only, gone when the work is.
 
-use std::io::{self, IsTerminal as _};
+use std::io::{self, IsTerminal as _, Write as _};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -24,6 +24,24 @@ impl Progress {
         }
         bar.set_message(crate::reply::printable(name));
         Self(Some(bar))
+    }
+
+    /// So many more bytes are done.
+    pub(crate) fn advance(&self, by: u64) {
+        if let Some(bar) = &self.0 {
+            bar.inc(by);
+        }
+    }
+
+    /// Tells a line on the standard error, above the bar.
+    pub(crate) fn tell(&self, text: &str) {
+        let line = format!("claviger: {}", crate::reply::printable(text));
+        // Nobody is there to be told when the standard error is closed.
+        let write = || drop(writeln!(io::stderr(), "{line}"));
+        match &self.0 {
+            Some(bar) => bar.suspend(write),
+            None => write(),
+        }
     }
 
     /// So many bytes are done.

@@ -6,7 +6,7 @@
 
 use std::{
     fs::File,
-    io::{self, Read},
+    io::{self, Read, Seek, SeekFrom},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -88,6 +88,12 @@ impl Read for StoppableReader {
                 Err(errno) => return Err(errno.into()),
             }
         }
+    }
+}
+
+impl Seek for StoppableReader {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.file.seek(to)
     }
 }
 

@@ -3,14 +3,14 @@
 //! Invariants: every envelope gets a fresh data key unless reuse was asked for; nothing is returned before it
 //! is whole (sealed) or verified (opened); a rewrap never touches, reads or needs the payload.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, fs::File, sync::Arc};
 
 use claviger_kms::{EncryptionContext, KeyManagementService, KeyPath, KmsError, SecretBytes};
 
 use crate::{
     DataKeyReuse, EnvelopeError, EnvelopeKind, Header, Provider, Result,
     data_key::{Service, Services},
-    file::{FileHeader, FileOpener, FileSealer},
+    file::{FileHeader, FileOpener, FileSealer, RewrappedFile, rewrap_file_header},
     record,
     reuse::{ReuseCache, Sealing},
 };
@@ -163,6 +163,43 @@ impl Envelopes {
         Ok(FileOpener::new(payload_key))
     }
 
+    /// Moves the data key of the sealed file `file` to its key's primary version, in place: whatever the
+    /// file's length, 8 KiB are read, and 8 KiB are written and synced, if anything is to be done. Safe against
+    /// others who do the same, in any process: a header that changed between reading and the lock is read and
+    /// moved again. A file torn by a crash, or with one slot still old, is mended.
+    ///
+    /// Between the calls of the key service this blocks for two small synced writes, and for up to 10 seconds
+    /// on the lock.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open); [`EnvelopeError::Kms`] with `KmsError::Conflict` when the file changes all the
+    /// time; [`EnvelopeError::Io`], after which it still opens.
+    pub async fn rewrap_file(
+        &self,
+        context: &EncryptionContext,
+        file: &mut File,
+    ) -> Result<RewrappedFile> {
+        let mut attempt = 1;
+        loop {
+            let read = FileHeader::read_at_start(file)?;
+            let RewrappedHeader { header, outcomes } =
+                self.rewrap_header(context, read.header()).await?;
+            if read.slots().iter().all(|slot| slot.is_some_and(|slot| *slot.header() == header)) {
+                return Ok(RewrappedFile { header: read, outcomes, written: false });
+            }
+            match rewrap_file_header(file, &read, &header) {
+                Err(EnvelopeError::Kms { source: KmsError::Conflict { .. } })
+                    if attempt < ATTEMPTS =>
+                {
+                    attempt += 1;
+                }
+                written => {
+                    return Ok(RewrappedFile { header: written?, outcomes, written: true });
+                }
+            }
+        }
+    }
+
     /// The data key for a record of this length: one that may be reused, or a fresh one.
     async fn sealing_for(
         &self,
@@ -193,6 +230,9 @@ impl Envelopes {
         }
     }
 }
+
+/// How often a header that others change too is read anew before giving up.
+const ATTEMPTS: u32 = 5;
 
 /// A header after a rewrap.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -10,18 +10,23 @@
 //! # }
 //! ```
 
+mod abandoned;
 mod header;
+mod lock;
 mod new_file;
 mod opener;
+mod range;
 mod rewrite;
 mod sealer;
 mod slot;
 mod stream;
 
+pub use abandoned::remove_abandoned;
 pub use header::{FileHeader, header_slots};
-pub use new_file::Existing;
+pub use new_file::{Existing, NewFile, is_temporary_name};
 pub use opener::FileOpener;
-pub use rewrite::rewrap_file_header;
+pub use range::ByteRange;
+pub use rewrite::{RewrappedFile, rewrap_file_header};
 pub use sealer::FileSealer;
 pub use slot::{HeaderSlot, SLOT_LENGTH};
 

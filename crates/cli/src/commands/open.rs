@@ -17,15 +17,17 @@ use claviger_kms::EncryptionContext;
 use serde_json::json;
 
 use crate::{
+    commands::open_tree::{self, OpenTree},
     context::ContextArguments,
     error::{CliError, Result},
-    files::Place,
+    files::{Place, clear_beside},
     progress::Progress,
     reply::{Reply, bytes},
     secret_output,
     session::{Session, blocking},
     stop::StoppableReader,
     streams::read_all,
+    tree::TreeArguments,
 };
 
 /// Open a sealed file, pipe or record
@@ -38,7 +40,7 @@ use crate::{
 pub(crate) struct OpenArguments {
     #[command(flatten)]
     context: ContextArguments,
-    /// The file to open, or - for the standard input
+    /// The file to open (with -r the directory), or - for the standard input
     #[arg(value_name = "INPUT")]
     input: PathBuf,
     /// Where to write, or - for the standard output
@@ -47,6 +49,8 @@ pub(crate) struct OpenArguments {
     /// Replace the output if it is a regular file
     #[arg(long)]
     force: bool,
+    #[command(flatten)]
+    tree: TreeArguments,
 }
 
 /// What is opened into what.
@@ -58,8 +62,12 @@ struct Job {
 }
 
 pub(crate) async fn run(session: &Session, arguments: OpenArguments) -> Result<Option<Reply>> {
-    let OpenArguments { context, input, output_file, force } = arguments;
+    let OpenArguments { context, input, output_file, force, tree } = arguments;
     let context = context.read()?;
+    if tree.recursive {
+        let job = OpenTree { context, input, output: output_file, force, jobs: tree.jobs };
+        return open_tree::run(session, job).await;
+    }
     let input = Place::named(input);
     let output = output_file.map_or_else(|| input.opened(), |name| Ok(Place::named(name)))?;
     let existing = output.check_output(force)?;
@@ -120,6 +128,9 @@ async fn open_file(
             released = done;
             progress.set(done);
         };
+        if let Place::File(path) = &to {
+            clear_beside(path);
+        }
         let opened = match &to {
             Place::File(path) => opener.open_to_path(sealed, path, existing, count),
             Place::Stream => opener.open_stream(sealed, &streams.output, count),
@@ -171,6 +182,7 @@ const EXAMPLES: &str = "\
 Examples:
   claviger open report.pdf.claviger
   claviger open --context file=report sealed/report -O report.pdf
+  claviger open -r sealed -O folder
   claviger open - < folder.tar.claviger | tar x";
 
 #[cfg(test)]

@@ -10,39 +10,57 @@ use std::{
 };
 
 use clap::Args;
-use claviger_envelope::{
-    Envelopes, Header, RewrappedHeader, WrapOutcome,
-    file::{FileHeader, PAYLOAD_OFFSET, rewrap_file_header},
-};
+use claviger_envelope::{Envelopes, Header, RewrappedHeader, WrapOutcome, file::PAYLOAD_OFFSET};
 use claviger_kms::EncryptionContext;
 use serde_json::{Value, json};
+use tokio::runtime::Handle;
 
 use crate::{
+    commands::rewrap_many,
     context::ContextArguments,
     error::{CliError, Result},
     files::replace_file,
     reply::{Lines, Reply},
     session::{Session, blocking},
     streams::read_all,
+    tree::TreeArguments,
 };
 
 /// Move the data key of a sealed file or record to the newest version of its key
 ///
 /// Changes the file's header and nothing else; a file of any size takes as long as a small one. Needs the
-/// context it was sealed with. Whoever else writes the file must not do so at the same time.
+/// context it was sealed with. Others may rewrap the same file at the same time; it can be read meanwhile.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  claviger rewrap --context file=report report.pdf.claviger")]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct RewrapArguments {
     #[command(flatten)]
     context: ContextArguments,
-    /// The file
-    #[arg(value_name = "FILE")]
-    file: PathBuf,
+    /// The files, all with the same context; with -r directories
+    #[arg(value_name = "FILE", required = true)]
+    files: Vec<PathBuf>,
+    #[command(flatten)]
+    tree: TreeArguments,
 }
 
-pub(crate) async fn run(session: &Session, arguments: RewrapArguments) -> Result<Reply> {
-    let context = arguments.context.read()?;
-    let path = arguments.file;
+pub(crate) async fn run(session: &Session, arguments: RewrapArguments) -> Result<Option<Reply>> {
+    let RewrapArguments { context, files, tree } = arguments;
+    let context = context.read()?;
+    match <[PathBuf; 1]>::try_from(files) {
+        Ok([path]) if !tree.recursive => rewrap_one(session, &context, path).await.map(Some),
+        Ok([path]) => rewrap_many::run_tree(session, &context, vec![path], tree.jobs).await,
+        Err(paths) if tree.recursive => {
+            rewrap_many::run_tree(session, &context, paths, tree.jobs).await
+        }
+        Err(paths) => rewrap_many::run_files(session, &context, paths).await,
+    }
+}
+
+/// One file, a record's too.
+pub(super) async fn rewrap_one(
+    session: &Session,
+    context: &EncryptionContext,
+    path: PathBuf,
+) -> Result<Reply> {
     let opening = path.clone();
     let (start, file) = blocking(move || {
         let doing = format!("opening {}", opening.display());
@@ -60,9 +78,9 @@ pub(crate) async fn run(session: &Session, arguments: RewrapArguments) -> Result
     })
     .await?;
     let outcomes = if start.starts_with(&Header::MAGIC) {
-        rewrap_record(session, &context, path.clone(), start, file).await?
+        rewrap_record(session, context, path.clone(), start, file).await?
     } else {
-        rewrap_file(session, &context, &start, file).await?
+        rewrap_file(session, context, file).await?
     };
     reply_of(&path.display().to_string(), &outcomes)
 }
@@ -70,23 +88,16 @@ pub(crate) async fn run(session: &Session, arguments: RewrapArguments) -> Result
 async fn rewrap_file(
     session: &Session,
     context: &EncryptionContext,
-    start: &[u8],
     mut file: File,
 ) -> Result<Vec<WrapOutcome>> {
-    let read = FileHeader::parse(start)?;
     let envelopes = Envelopes::new(session.service.clone());
-    let RewrappedHeader { header, outcomes, .. } =
-        envelopes.rewrap_header(context, read.header()).await?;
-    let stands = read.slots().iter().all(|slot| slot.is_some_and(|slot| *slot.header() == header));
-    if !stands {
-        let cleanup = session.stop.cleanup();
-        blocking(move || {
-            let _cleanup = cleanup;
-            Ok(rewrap_file_header(&mut file, &read, &header)?)
-        })
-        .await?;
-    }
-    Ok(outcomes)
+    let (context, cleanup) = (context.clone(), session.stop.cleanup());
+    let runtime = Handle::current();
+    blocking(move || {
+        let _cleanup = cleanup;
+        Ok(runtime.block_on(envelopes.rewrap_file(&context, &mut file))?.outcomes)
+    })
+    .await
 }
 
 async fn rewrap_record(
@@ -133,6 +144,12 @@ fn reply_of(file: &str, outcomes: &[WrapOutcome]) -> Result<Reply> {
     }
     Reply::new(&json!({"file": file, "wraps": wraps}), lines.finish())
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  claviger rewrap --context file=report report.pdf.claviger
+  claviger rewrap monday.claviger tuesday.claviger
+  claviger rewrap -r sealed";
 
 #[cfg(test)]
 mod tests;

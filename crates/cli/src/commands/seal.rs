@@ -11,13 +11,15 @@ use claviger_kms::KeyPath;
 use serde_json::json;
 
 use crate::{
+    commands::seal_tree::{self, SealTree},
     context::ContextArguments,
     error::{CliError, Result},
-    files::Place,
+    files::{Place, clear_beside},
     progress::Progress,
     reply::{Reply, bytes},
     session::{Session, blocking},
     stop::StoppableReader,
+    tree::TreeArguments,
 };
 
 /// Seal a file or a pipe under a fresh data key
@@ -32,7 +34,7 @@ pub(crate) struct SealArguments {
     key: KeyPath,
     #[command(flatten)]
     context: ContextArguments,
-    /// The file to seal, or - for the standard input
+    /// The file to seal (with -r the directory), or - for the standard input
     #[arg(value_name = "INPUT")]
     input: PathBuf,
     /// Where to write, or - for the standard output
@@ -41,11 +43,18 @@ pub(crate) struct SealArguments {
     /// Replace the output if it is a regular file
     #[arg(long)]
     force: bool,
+    #[command(flatten)]
+    tree: TreeArguments,
 }
 
 pub(crate) async fn run(session: &Session, arguments: SealArguments) -> Result<Option<Reply>> {
-    let SealArguments { key, context, input, output_file, force } = arguments;
+    let SealArguments { key, context, input, output_file, force, tree } = arguments;
     let context = context.read()?;
+    if tree.recursive {
+        let jobs = tree.jobs;
+        let job = SealTree { key, context, input, output: output_file, force, jobs };
+        return seal_tree::run(session, job).await;
+    }
     let input = Place::named(input);
     let output = output_file.map_or_else(|| input.sealed(), Place::named);
     let existing = output.check_output(force)?;
@@ -65,6 +74,9 @@ pub(crate) async fn run(session: &Session, arguments: SealArguments) -> Result<O
         // Gone from the terminal before the end of the program is allowed.
         let progress = progress;
         let count = |done| progress.set(done);
+        if let Place::File(path) = &to {
+            clear_beside(path);
+        }
         let sealed = match &to {
             Place::File(path) => sealer.seal_to_path(plain, path, existing, count),
             Place::Stream => sealer.seal_stream(plain, &streams.output, count),
@@ -100,6 +112,7 @@ const EXAMPLES: &str = "\
 Examples:
   claviger seal --key us-east-1/payments report.pdf
   claviger seal --key us-east-1/payments --context file=report report.pdf -O sealed/report
+  claviger seal -r --key us-east-1/payments folder -O sealed
   tar c folder | claviger seal --key us-east-1/payments - > folder.tar.claviger";
 
 #[cfg(test)]

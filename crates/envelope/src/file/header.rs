@@ -3,7 +3,11 @@
 //! Invariant: of two whole slots the one with the higher sequence counts, the first if they are equal (which
 //! no writer makes); one whole slot is enough; none is an error that names the remedy.
 
-use std::io::Read;
+use std::{
+    fs::File,
+    io::{self, Read},
+    os::unix::fs::FileExt as _,
+};
 
 use super::{
     PAYLOAD_OFFSET, SLOT_LENGTH,
@@ -30,6 +34,26 @@ impl FileHeader {
             .take(PAYLOAD_OFFSET as u64)
             .read_to_end(&mut bytes)
             .map_err(EnvelopeError::io("reading the file's header"))?;
+        Self::parse(&bytes)
+    }
+
+    /// Reads the first 8,192 bytes of a file without moving in it. Blocking.
+    ///
+    /// # Errors
+    /// As [`read_from`](Self::read_from).
+    pub fn read_at_start(file: &File) -> Result<Self> {
+        let mut bytes = Vec::with_capacity(PAYLOAD_OFFSET);
+        let mut buffer = [0; SLOT_LENGTH];
+        while bytes.len() < PAYLOAD_OFFSET {
+            let room = buffer.len().min(PAYLOAD_OFFSET - bytes.len());
+            let part = buffer.get_mut(..room).unwrap_or_default();
+            match file.read_at(part, bytes.len() as u64) {
+                Ok(0) => break,
+                Ok(count) => bytes.extend_from_slice(part.get(..count).unwrap_or_default()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(source) => return Err(EnvelopeError::io("reading the file's header")(source)),
+            }
+        }
         Self::parse(&bytes)
     }
 

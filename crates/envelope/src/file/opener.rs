@@ -1,14 +1,14 @@
 //! Opening one file, from a stream to a stream or to a new file, or at any position.
 
 use std::{
-    io::{BufReader, Read, Seek, Write},
+    io::{BufReader, Read, Seek, SeekFrom, Write},
     path::Path,
 };
 
 use claviger_cobblestone::{Reader, SeekReader};
 
 use super::{
-    Existing, PAYLOAD_OFFSET,
+    ByteRange, Existing, PAYLOAD_OFFSET,
     new_file::NewFile,
     stream::{BUFFER, CopyError, copy},
 };
@@ -57,10 +57,7 @@ impl FileOpener {
         progress: impl FnMut(u64),
     ) -> Result<u64> {
         let reader = self.reader(BufReader::with_capacity(BUFFER, sealed))?;
-        let total = copy(reader, &mut plain, progress).map_err(|error| match error {
-            CopyError::Reading(source) => EnvelopeError::of_payload("reading the envelope", source),
-            CopyError::Writing(source) => EnvelopeError::io(WRITING)(source),
-        })?;
+        let total = copy(reader, &mut plain, progress).map_err(of_copy)?;
         plain.flush().map_err(EnvelopeError::io(WRITING))?;
         Ok(total)
     }
@@ -78,11 +75,54 @@ impl FileOpener {
         existing: Existing,
         progress: impl FnMut(u64),
     ) -> Result<u64> {
-        let mut file = NewFile::create(output, existing)?;
-        let total = self.open_stream(sealed, file.writer(), progress)?;
-        file.keep()?;
+        self.open_to(sealed, NewFile::create(output, existing)?, progress)
+    }
+
+    /// The same into a file that is made already.
+    ///
+    /// # Errors
+    /// As [`open_to_path`](Self::open_to_path).
+    pub fn open_to(
+        &self,
+        sealed: impl Read,
+        mut output: NewFile,
+        progress: impl FnMut(u64),
+    ) -> Result<u64> {
+        let total = self.open_stream(sealed, output.writer(), progress)?;
+        output.keep()?;
+        Ok(total)
+    }
+
+    /// Opens a part of `sealed`, the whole file, into `plain`. That the file is complete is verified first, by
+    /// its last chunk; then only the chunks that hold the part are read, each verified before it is given out.
+    /// Blocking; `progress` and the result are as of [`open_stream`](Self::open_stream).
+    ///
+    /// # Errors
+    /// [`EnvelopeError::Kms`] with `KmsError::Invalid` when the range begins past the end; else as
+    /// [`open_stream`](Self::open_stream).
+    pub fn open_range(
+        &self,
+        sealed: impl Read + Seek,
+        range: ByteRange,
+        mut plain: impl Write,
+        progress: impl FnMut(u64),
+    ) -> Result<u64> {
+        let mut reader = self.seek_reader(sealed)?;
+        let part = range.within(reader.len())?;
+        reader.seek(SeekFrom::Start(part.start)).map_err(EnvelopeError::io(READING))?;
+        let part = reader.take(part.end.saturating_sub(part.start));
+        let total = copy(part, &mut plain, progress).map_err(of_copy)?;
+        plain.flush().map_err(EnvelopeError::io(WRITING))?;
         Ok(total)
     }
 }
 
+fn of_copy(error: CopyError) -> EnvelopeError {
+    match error {
+        CopyError::Reading(source) => EnvelopeError::of_payload(READING, source),
+        CopyError::Writing(source) => EnvelopeError::io(WRITING)(source),
+    }
+}
+
+const READING: &str = "reading the envelope";
 const WRITING: &str = "writing the plaintext";

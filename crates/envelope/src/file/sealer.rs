@@ -80,9 +80,21 @@ impl FileSealer {
         existing: Existing,
         progress: impl FnMut(u64),
     ) -> Result<u64> {
-        let mut file = NewFile::create(output, existing)?;
-        let total = self.seal_stream(plain, file.writer(), progress)?;
-        file.keep()?;
+        self.seal_to(plain, NewFile::create(output, existing)?, progress)
+    }
+
+    /// The same into a file that is made already.
+    ///
+    /// # Errors
+    /// As [`seal_to_path`](Self::seal_to_path).
+    pub fn seal_to(
+        self,
+        plain: impl Read,
+        mut output: NewFile,
+        progress: impl FnMut(u64),
+    ) -> Result<u64> {
+        let total = self.seal_stream(plain, output.writer(), progress)?;
+        output.keep()?;
         Ok(total)
     }
 }

@@ -13,6 +13,7 @@ pub(crate) fn arguments(input: impl Into<PathBuf>) -> OpenArguments {
         input: input.into(),
         output_file: None,
         force: false,
+        tree: TreeArguments { recursive: false, jobs: 2 },
     }
 }
 

@@ -10,7 +10,11 @@ use crate::{
 };
 
 fn arguments(file: impl Into<PathBuf>) -> RewrapArguments {
-    RewrapArguments { context: ContextArguments::default(), file: file.into() }
+    RewrapArguments {
+        context: ContextArguments::default(),
+        files: vec![file.into()],
+        tree: TreeArguments { recursive: false, jobs: 2 },
+    }
 }
 
 async fn rotate(bench: &Bench) {
@@ -32,12 +36,12 @@ async fn a_file_moves_and_then_opens_without_its_old_version() {
     let sealed = bench.take_output();
     std::fs::write(&file, &sealed).unwrap();
     rotate(&bench).await;
-    let reply = run(&bench.session, arguments(&file)).await.unwrap();
+    let reply = run(&bench.session, arguments(&file)).await.unwrap().unwrap();
     assert_eq!(reply.json()["wraps"], json!([{"from": 1, "to": 2}]));
     let moved = std::fs::read(&file).unwrap();
     assert_eq!(moved[PAYLOAD_OFFSET..], sealed[PAYLOAD_OFFSET..]);
 
-    let again = run(&bench.session, arguments(&file)).await.unwrap();
+    let again = run(&bench.session, arguments(&file)).await.unwrap().unwrap();
     assert_eq!(again.json()["wraps"], json!([{"from": 2, "to": 2}]));
     assert_eq!(std::fs::read(&file).unwrap(), moved);
 

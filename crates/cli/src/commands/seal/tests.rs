@@ -12,6 +12,7 @@ pub(crate) fn arguments(input: impl Into<PathBuf>) -> SealArguments {
         input: input.into(),
         output_file: None,
         force: false,
+        tree: TreeArguments { recursive: false, jobs: 2 },
     }
 }
 
