@@ -138,12 +138,7 @@ impl Server {
         self.connections.spawn(hold(permit, talk));
     }
 
-    fn shake_hands(
-        &mut self,
-        stream: TcpStream,
-        address: SocketAddr,
-        material: Arc<TlsMaterial>,
-    ) {
+    fn shake_hands(&mut self, stream: TcpStream, address: SocketAddr, material: Arc<TlsMaterial>) {
         let Ok(handshake) = Arc::clone(&self.handshakes).try_acquire_owned() else {
             tracing::warn!(peer = %address, "too many TLS handshakes at once; one was turned away");
             return;

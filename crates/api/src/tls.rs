@@ -1,7 +1,7 @@
 //! TLS: what the listener shows, whom it trusts, and how a certificate becomes a principal.
 //!
-//! Invariants: TLS 1.3 only, because only there the key exchange is hybrid (X25519MLKEM768, first in our
-//! order) and the client's certificate encrypted; a client certificate is required; no session is resumed,
+//! Invariants: TLS 1.3 only, because only there the key exchange is hybrid (X25519MLKEM768 with every client
+//! that offers it first) and the client's certificate encrypted; a client certificate is required; no session is resumed,
 //! so that every connection meets today's certificates, CAs and revocation lists; HTTP/1.1 only.
 
 mod files;

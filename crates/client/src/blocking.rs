@@ -199,7 +199,10 @@ impl Client {
     ///
     /// # Errors
     /// As there.
-    pub fn generate_data_key_batch(&self, items: Vec<GenerateDataKey>) -> Result<Vec<Result<DataKey>>> {
+    pub fn generate_data_key_batch(
+        &self,
+        items: Vec<GenerateDataKey>,
+    ) -> Result<Vec<Result<DataKey>>> {
         self.wait(|client| async move { client.generate_data_key_batch(items).await })
     }
 

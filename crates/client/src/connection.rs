@@ -138,12 +138,8 @@ impl Connection {
         let first = self.current.load(Relaxed);
         let numbers = 0..self.addresses.len();
         let mut dead = Vec::new();
-        for (number, address) in numbers
-            .clone()
-            .zip(self.addresses.iter())
-            .cycle()
-            .skip(first)
-            .take(numbers.len())
+        for (number, address) in
+            numbers.clone().zip(self.addresses.iter()).cycle().skip(first).take(numbers.len())
         {
             let failure = match address.attempt(outgoing.clone()).await {
                 Ok(reply) => {

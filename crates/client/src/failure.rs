@@ -11,7 +11,10 @@ use crate::{Endpoint, connection::MAX_REPLY};
 #[derive(Debug)]
 pub(crate) enum Failure {
     /// There was no connection, so nothing was sent.
-    NotConnected { kind: io::ErrorKind, reason: String },
+    NotConnected {
+        kind: io::ErrorKind,
+        reason: String,
+    },
     /// The service does not take this client's certificate; it never read the request.
     Refused(AlertDescription),
     /// The connection broke at an unknown point.
@@ -66,7 +69,9 @@ impl Failure {
                 format!("the connection to clavigerd at {at} broke before the reply: {reason}")
             }
             Self::TooLong => {
-                format!("the reply from {at} is longer than {MAX_REPLY} bytes; ask for less at once")
+                format!(
+                    "the reply from {at} is longer than {MAX_REPLY} bytes; ask for less at once"
+                )
             }
         }
     }

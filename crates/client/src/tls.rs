@@ -90,7 +90,9 @@ impl Tls {
     pub(crate) fn server_name(&self, host: &str) -> io::Result<ServerName<'static>> {
         match &self.0.server_name {
             Some(name) => Ok(name.clone()),
-            None => name_of(host).map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error)),
+            None => {
+                name_of(host).map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))
+            }
         }
     }
 }
@@ -107,7 +109,9 @@ impl Loaded {
         let stamps = stamps_of(files);
         let mut roots = RootCertStore::empty();
         for certificate in read_certificates("CA", &files.ca)? {
-            roots.add(certificate).map_err(|_| wrong("CA", &files.ca, "a certificate is no CA's"))?;
+            roots
+                .add(certificate)
+                .map_err(|_| wrong("CA", &files.ca, "a certificate is no CA's"))?;
         }
         let chain = read_certificates("certificate", &files.certificate)?;
         let key = read_key(&files.key)?;

@@ -6,9 +6,11 @@
 use std::{fmt, str::FromStr};
 
 use claviger_kms::{KmsError, Principal};
+use serde::Deserialize;
 
 /// A trust domain, such as `example.org`: whose certificates may name callers.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
+#[serde(try_from = "String")]
 pub struct TrustDomain(String);
 
 impl FromStr for TrustDomain {
@@ -23,6 +25,14 @@ impl FromStr for TrustDomain {
             ));
         }
         Ok(Self(text.to_owned()))
+    }
+}
+
+impl TryFrom<String> for TrustDomain {
+    type Error = KmsError;
+
+    fn try_from(text: String) -> Result<Self, KmsError> {
+        text.parse()
     }
 }
 
@@ -45,8 +55,10 @@ pub(crate) fn parse(text: &str) -> Result<(TrustDomain, Principal), &'static str
     let domain: TrustDomain =
         domain.parse().map_err(|_| "its trust domain has other characters than a-z, 0-9, - _ .")?;
     if !path.split('/').all(is_segment) {
-        return Err("its path has an empty or relative segment, or other characters than letters, \
-                    digits, - _ .");
+        return Err(
+            "its path has an empty or relative segment, or other characters than letters, \
+                    digits, - _ .",
+        );
     }
     let principal = text.parse().map_err(|_| "it is no principal")?;
     Ok((domain, principal))
