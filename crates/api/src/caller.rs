@@ -67,7 +67,7 @@ impl FromRequestParts<Door> for Kms {
         let caller = Caller {
             principal: peer.principal.clone(),
             proof: peer.proof,
-            peer: Some(peer.peer.clone()),
+            peer: Some(peer.peer),
             request: name.id,
             foreign_request: name.foreign.clone(),
         };
