@@ -25,6 +25,9 @@ async fn asks(stream: &mut TlsStream<TcpStream>) -> bool {
     some[..length].starts_with(b"HTTP/1.1 200")
 }
 
+/// Makes a file bad.
+type Spoil<'a> = Box<dyn Fn() + 'a>;
+
 /// Issues the service's certificate anew, in place.
 fn renew(doors: &TlsDoors, wanted: &Wanted) -> Issued {
     doors.issue("server", wanted)
@@ -61,7 +64,7 @@ async fn whatever_is_bad_at_a_reload_leaves_everything_as_it_was() {
         }
         fs::set_permissions(&files.key, fs::Permissions::from_mode(0o600)).unwrap();
     };
-    let spoil: [(&str, Box<dyn Fn()>); 13] = [
+    let spoil: [(&str, Spoil<'_>); 13] = [
         ("no certificate in PEM", Box::new(|| fs::write(&files.certificate, "").unwrap())),
         ("no certificate in PEM", Box::new(|| fs::write(&files.certificate, &good[1]).unwrap())),
         ("it is no PEM", Box::new(|| fs::write(&files.certificate, &good[0][..90]).unwrap())),
