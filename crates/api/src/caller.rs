@@ -1,7 +1,9 @@
-//! Who is at the other end, from the kernel and from nowhere else.
+//! Who is at the other end, as the listener found out and from nowhere else.
 //!
-//! Invariant: a request without the credentials that the listener put there is refused; there is no
-//! default identity.
+//! Invariant: a request without the identity that the listener put there is refused; there is no default
+//! identity.
+
+use std::net::SocketAddr;
 
 use axum::{extract::FromRequestParts, http::request::Parts};
 use claviger_kms::{KmsError, Principal};
@@ -12,31 +14,41 @@ use crate::{
     door::Door,
     problem::{Problem, Result},
     request::RequestName,
+    tls::CertificateIdentity,
 };
 
-/// The process at the other end of a Unix socket, as the kernel names it (`SO_PEERCRED`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PeerCredentials {
-    /// Its process id when it connected; 0 where the system does not say.
-    pub pid: u32,
-    /// Its effective user id when it connected.
-    pub uid: u32,
-    /// Its effective group id when it connected.
-    pub gid: u32,
+/// Who is at the other end of a connection, and how the listener knows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PeerIdentity {
+    principal: Principal,
+    proof: Proof,
+    peer: Peer,
 }
 
-impl PeerCredentials {
-    /// The principal this is.
-    #[must_use]
-    pub fn principal(&self) -> Principal {
-        Principal::of_uid(self.uid)
-    }
-}
-
-impl From<UCred> for PeerCredentials {
-    fn from(peer: UCred) -> Self {
+impl PeerIdentity {
+    /// The process at the other end of a Unix socket, as the kernel names it (`SO_PEERCRED`): effective
+    /// user and group when it connected; process id 0 where the system does not say.
+    pub(crate) fn of_process(peer: UCred) -> Self {
         let pid = peer.pid().and_then(|pid| u32::try_from(pid).ok()).unwrap_or(0);
-        Self { pid, uid: peer.uid(), gid: peer.gid() }
+        Self {
+            principal: Principal::of_uid(peer.uid()),
+            proof: Proof::PeerCredentials,
+            peer: Peer::Process { pid, uid: peer.uid(), gid: peer.gid() },
+        }
+    }
+
+    /// The holder of a verified client certificate.
+    pub(crate) fn of_certificate(identity: CertificateIdentity, address: SocketAddr) -> Self {
+        Self {
+            principal: identity.principal,
+            proof: Proof::ClientCertificate,
+            peer: Peer::Network { address },
+        }
+    }
+
+    /// The principal this is.
+    pub(crate) fn principal(&self) -> &Principal {
+        &self.principal
     }
 }
 
@@ -47,15 +59,15 @@ impl FromRequestParts<Door> for Kms {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, door: &Door) -> Result<Self> {
-        let peer = parts.extensions.get::<PeerCredentials>();
+        let peer = parts.extensions.get::<PeerIdentity>();
         let name = parts.extensions.get::<RequestName>();
         let (Some(peer), Some(name)) = (peer, name) else {
             return Err(KmsError::unavailable("the listener does not say who asks").into());
         };
         let caller = Caller {
-            principal: peer.principal(),
-            proof: Proof::PeerCredentials,
-            peer: Some(Peer::Process { pid: peer.pid, uid: peer.uid, gid: peer.gid }),
+            principal: peer.principal.clone(),
+            proof: peer.proof,
+            peer: Some(peer.peer),
             request: name.id,
             foreign_request: name.foreign.clone(),
         };

@@ -12,9 +12,10 @@ mod limits;
 mod listener;
 mod problem;
 mod request;
+mod tls;
 
 pub use admin::admin_router;
-pub use caller::PeerCredentials;
 pub use data::data_router;
 pub use limits::Limits;
-pub use listener::serve;
+pub use listener::{Listener, serve};
+pub use tls::{PreparedTls, TlsError, TlsFiles, TlsMaterial, TrustDomain};

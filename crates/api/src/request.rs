@@ -15,11 +15,11 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use claviger_kms::{KmsError, RequestId};
+use claviger_kms::{KmsError, Principal, RequestId};
 use claviger_operations::ForeignId;
 use futures::FutureExt as _;
 
-use crate::{PeerCredentials, door::Door, problem::Problem};
+use crate::{caller::PeerIdentity, door::Door, problem::Problem};
 
 /// The names of one request.
 #[derive(Debug, Clone)]
@@ -70,7 +70,7 @@ struct LogLine {
     id: RequestId,
     method: Method,
     route: Option<MatchedPath>,
-    peer: Option<PeerCredentials>,
+    principal: Option<Principal>,
     begun: Instant,
 }
 
@@ -80,17 +80,16 @@ impl LogLine {
             id,
             method: request.method().clone(),
             route: request.extensions().get::<MatchedPath>().cloned(),
-            peer: request.extensions().get::<PeerCredentials>().copied(),
+            principal: request.extensions().get().map(PeerIdentity::principal).cloned(),
             begun: Instant::now(),
         }
     }
 
     fn write(&self, response: &Response) {
-        let principal = self.peer.map(|peer| peer.principal());
         let route = self.route.as_ref().map_or("none", MatchedPath::as_str);
         tracing::info!(
             request = %self.id,
-            principal = principal.as_ref().map(|principal| principal.as_str()),
+            principal = self.principal.as_ref().map(|principal| principal.as_str()),
             method = %self.method,
             route,
             status = response.status().as_u16(),

@@ -1,10 +1,10 @@
 //! The command line: global options and the commands, each command's own in its file.
 
-use std::{path::PathBuf, time::Duration};
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::{Exit, commands};
+use crate::{Exit, commands, reach::Reach};
 
 /// Keys, data keys and sealed files under a Claviger key service
 #[derive(Debug, Parser)]
@@ -25,28 +25,8 @@ pub(crate) struct Arguments {
 /// Options of every command.
 #[derive(Debug, Args)]
 pub(crate) struct Global {
-    /// The service's data socket
-    #[arg(
-        long,
-        global = true,
-        value_name = "PATH",
-        env = "CLAVIGER_SOCKET",
-        default_value = "/run/claviger/data.sock",
-        hide_env_values = true,
-        help_heading = GLOBAL
-    )]
-    pub(crate) socket: PathBuf,
-    /// The service's admin socket, for making and changing keys and for the status
-    #[arg(
-        long,
-        global = true,
-        value_name = "PATH",
-        env = "CLAVIGER_ADMIN_SOCKET",
-        default_value = "/run/claviger/admin.sock",
-        hide_env_values = true,
-        help_heading = GLOBAL
-    )]
-    pub(crate) admin_socket: PathBuf,
+    #[command(flatten)]
+    pub(crate) reach: Reach,
     /// How results and errors are written
     #[arg(
         short,
@@ -110,7 +90,7 @@ pub(crate) enum Command {
     Man(commands::completion::ManArguments),
 }
 
-const GLOBAL: &str = "Global options";
+pub(crate) const GLOBAL: &str = "Global options";
 
 const EXAMPLES: &str = "\
 Examples:

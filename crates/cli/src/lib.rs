@@ -10,6 +10,7 @@ mod files;
 mod key_tree;
 mod problem;
 mod progress;
+mod reach;
 mod reply;
 mod run;
 mod secret_output;

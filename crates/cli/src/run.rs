@@ -6,12 +6,11 @@
 use std::{ffi::OsString, io::Write as _, process::ExitCode, sync::Arc};
 
 use clap::Parser as _;
-use claviger_client::{Client, ClientConfig};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::{
     Exit,
-    arguments::{Arguments, Format, Global},
+    arguments::{Arguments, Format},
     commands,
     error::{CliError, Result, error_object},
     problem::Problem,
@@ -58,7 +57,7 @@ async fn run_until_signal(arguments: Arguments) -> Result<Exit> {
 
 async fn run_command(arguments: Arguments, stop: Stop) -> Result<()> {
     let Arguments { global, command } = arguments;
-    let client = client(&global);
+    let client = global.reach.client(global.timeout())?;
     let streams = Streams::standard().map_err(CliError::file("opening the standard streams"))?;
     let json = global.output == Format::Json;
     let service = Arc::new(client.clone());
@@ -67,13 +66,6 @@ async fn run_command(arguments: Arguments, stop: Stop) -> Result<()> {
         reply.write(json, &session.streams.output)?;
     }
     Ok(())
-}
-
-fn client(global: &Global) -> Client {
-    let config = ClientConfig::new(&global.socket)
-        .with_admin_socket(&global.admin_socket)
-        .with_timeout(global.timeout());
-    Client::new(config)
 }
 
 /// The signals that end a run early.

@@ -1,4 +1,4 @@
-//! The client: its two sockets, and how a typed request becomes a call.
+//! The client: the two listeners it knows, and how a typed request becomes a call.
 
 use claviger_kms::{Capabilities, KmsError, Result, WipedBuffer};
 use http::Method;
@@ -10,7 +10,7 @@ use crate::{
     connection::{Call, Connection, Repeat},
 };
 
-/// A key service reached over its Unix sockets. Cloning shares the connections.
+/// A key service reached over its Unix sockets or TLS. Cloning shares the connections.
 ///
 /// Nothing is connected until the first call, and a service that was restarted is found again.
 #[derive(Debug, Clone)]
@@ -23,8 +23,8 @@ impl Client {
     /// A client with this configuration. It must be used inside a Tokio runtime.
     #[must_use]
     pub fn new(config: ClientConfig) -> Self {
-        let data = Connection::new(config.data_socket.clone(), &config);
-        let admin = config.admin_socket.clone().map(|path| Connection::new(path, &config));
+        let data = Connection::new(&config.data, &config);
+        let admin = (!config.admin.is_empty()).then(|| Connection::new(&config.admin, &config));
         Self { data, admin }
     }
 
@@ -90,8 +90,8 @@ impl Client {
     fn admin(&self) -> Result<&Connection> {
         self.admin.as_ref().ok_or_else(|| {
             KmsError::unsupported(
-                "this client knows only the data socket; making and changing keys needs the \
-                 service's admin socket: name it in the client's configuration",
+                "this client knows only the data socket or address; making and changing keys needs \
+                 the service's admin socket or address: name it in the client's configuration",
             )
         })
     }

@@ -3,6 +3,8 @@
 //! Invariants: an unknown key is refused with its line; an error never quotes the file's text, which might
 //! be a PIN put in the wrong place; a configuration holds paths to secrets, never secrets.
 
+mod tls;
+
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -13,6 +15,8 @@ use claviger_audit::AuditConfig;
 use claviger_hierarchy::HierarchyConfig;
 use claviger_root_key::TokenConfig;
 use serde::Deserialize;
+
+pub use tls::TlsConfig;
 
 /// The whole file.
 #[derive(Debug, Deserialize)]
@@ -86,6 +90,10 @@ pub struct ListenConfig {
     /// Its mode, in octal; default `0600`.
     #[serde(default = "admin_mode")]
     pub admin_mode: SocketMode,
+    /// TLS for data operations, beside the socket.
+    pub tls: Option<TlsConfig>,
+    /// TLS for management, beside the socket and at an address of its own.
+    pub admin_tls: Option<TlsConfig>,
 }
 
 /// Permission bits of a socket, written in octal as text.
@@ -111,8 +119,14 @@ pub struct CacheConfig {
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 #[non_exhaustive]
 pub struct LimitsConfig {
-    /// Most connections at once on each socket; default 1,024.
+    /// Most connections at once on each socket and address; default 1,024.
     pub connections: usize,
+    /// Most TLS handshakes at once on each address; default 256.
+    pub handshakes: usize,
+    /// Seconds a TLS handshake may take; default 5.
+    pub handshake_seconds: u64,
+    /// Seconds a TLS connection lives at most, and so an old certificate counts; default 3,600.
+    pub connection_seconds: u64,
     /// Seconds a request may take; default 30.
     pub request_seconds: u64,
     /// Seconds that requests under way get to finish at shutdown; default 20.
@@ -197,6 +211,9 @@ impl Config {
         ] {
             *path = base.join(&path);
         }
+        for tls in [&mut config.listen.tls, &mut config.listen.admin_tls].into_iter().flatten() {
+            tls.resolve(base);
+        }
         if let Some(pin_file) = &mut config.token.pin_file {
             *pin_file = base.join(&pin_file);
         }
@@ -222,6 +239,9 @@ impl Config {
         within("cache.capacity", self.cache.capacity, 1, 1 << 20)?;
         within("cache.seconds", self.cache.seconds, 1, 86_400)?;
         within("limits.connections", self.limits.connections, 1, 100_000)?;
+        within("limits.handshakes", self.limits.handshakes, 1, 100_000)?;
+        within("limits.handshake-seconds", self.limits.handshake_seconds, 1, 60)?;
+        within("limits.connection-seconds", self.limits.connection_seconds, 60, 86_400)?;
         within("limits.request-seconds", self.limits.request_seconds, 1, 600)?;
         within("limits.drain-seconds", self.limits.drain_seconds, 0, 600)?;
         if self.listen.data == self.listen.admin {
@@ -238,6 +258,16 @@ impl Config {
                 ));
             }
         }
+        for (name, tls) in self.listen.tls_listeners() {
+            tls.check().map_err(|reason| format!("listen.{name}.{reason}"))?;
+        }
+        if let (Some(data), Some(admin)) = (&self.listen.tls, &self.listen.admin_tls)
+            && data.address == admin.address
+        {
+            return Err(
+                "listen.tls and listen.admin-tls have the same address; give each its own".into()
+            );
+        }
         if let Some(fingerprint) = &self.root.fingerprint {
             let plain = |c: char| c.is_ascii_digit() || ('a'..='f').contains(&c);
             if fingerprint.len() != 32 || !fingerprint.chars().all(plain) {
@@ -245,6 +275,14 @@ impl Config {
             }
         }
         Ok(())
+    }
+}
+
+impl ListenConfig {
+    /// The listeners with TLS, by the names of their tables.
+    pub fn tls_listeners(&self) -> impl Iterator<Item = (&'static str, &TlsConfig)> {
+        let data = self.tls.iter().map(|tls| ("tls", tls));
+        data.chain(self.admin_tls.iter().map(|tls| ("admin-tls", tls)))
     }
 }
 
@@ -275,7 +313,14 @@ impl Default for CacheConfig {
 
 impl Default for LimitsConfig {
     fn default() -> Self {
-        Self { connections: 1024, request_seconds: 30, drain_seconds: 20 }
+        Self {
+            connections: 1024,
+            handshakes: 256,
+            handshake_seconds: 5,
+            connection_seconds: 3600,
+            request_seconds: 30,
+            drain_seconds: 20,
+        }
     }
 }
 

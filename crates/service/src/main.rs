@@ -45,6 +45,8 @@ const EXAMPLES: &str = "Examples:\n  clavigerd dev\n  clavigerd check --config /
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     harden::process();
+    // The process's one TLS provider, before anything could choose another; a second try changes nothing.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let outcome = match &arguments.command {
         Command::Serve => commands::serve::run(&arguments.config),
         Command::Check => commands::check::run(&arguments.config),

@@ -3,6 +3,7 @@
 use std::{fs, path::Path, sync::Arc};
 
 use anyhow::{Context as _, Result, bail};
+use claviger_api::TlsMaterial;
 use claviger_audit::{AuditLog, Recovered};
 use claviger_hierarchy::{Hierarchy, OpenError};
 use claviger_keystore::{KeyStore, SqliteStore};
@@ -10,7 +11,7 @@ use claviger_operations::Operations;
 use claviger_policy::Policy;
 use claviger_root_key::{Pkcs11Token, Token};
 
-use crate::config::Config;
+use crate::config::{Config, TlsConfig};
 
 /// Reads the policy.
 ///
@@ -20,6 +21,20 @@ pub fn read_policy(file: &Path) -> Result<Policy> {
     let text = fs::read_to_string(file)
         .with_context(|| format!("the policy {} cannot be read", file.display()))?;
     Policy::parse(&text).with_context(|| format!("the policy {}", file.display()))
+}
+
+/// Reads the files of a TLS listener and checks that they belong together.
+///
+/// # Errors
+/// When one of them is missing, unreadable, expired or of another kind, or the key is not the certificate's.
+pub fn read_tls(name: &str, config: &TlsConfig) -> Result<Arc<TlsMaterial>> {
+    let material = TlsMaterial::read(config.files()).with_context(|| format!("listen.{name}"))?;
+    if config.crl.is_empty() {
+        tracing::warn!(
+            "listen.{name} has no crl: a revoked certificate is let in until it expires"
+        );
+    }
+    Ok(Arc::new(material))
 }
 
 /// Opens the key store; one process at a time holds it.

@@ -1,10 +1,11 @@
-//! Unix sockets: bound with the modes the configuration names, never over somebody else's.
+//! Sockets. Unix sockets are bound with the modes the configuration names, never over somebody else's.
 //!
 //! Invariant: a socket file that another process answers on is left alone; one that nobody answers on is
 //! what a crash left, and is replaced. The store's lock, taken before, keeps two services apart.
 
 use std::{
     fs, io,
+    net::SocketAddr,
     os::unix::{
         fs::{FileTypeExt as _, PermissionsExt as _},
         net::UnixStream,
@@ -13,7 +14,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
-use tokio::net::UnixListener;
+use tokio::net::{TcpListener, UnixListener};
 
 use crate::config::SocketMode;
 
@@ -44,6 +45,15 @@ pub fn bind(path: &Path, mode: SocketMode) -> Result<(UnixListener, SocketFile)>
     fs::set_permissions(path, fs::Permissions::from_mode(mode.bits()))
         .with_context(|| format!("the mode of the socket {shown} cannot be set"))?;
     Ok((listener, file))
+}
+
+/// Binds a TCP socket.
+///
+/// # Errors
+/// When the address is not this machine's, is in use, or needs a privilege.
+pub async fn bind_tcp(address: SocketAddr) -> Result<TcpListener> {
+    let bound = TcpListener::bind(address).await;
+    bound.with_context(|| format!("the address {address} cannot be listened on"))
 }
 
 fn remove_stale(path: &Path) -> Result<()> {

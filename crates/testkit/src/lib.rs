@@ -1,13 +1,19 @@
 //! For tests only: key services, tokens, stores, faults and the conformance suites.
 
+#[cfg(feature = "service")]
+pub mod certificates;
 pub mod key_store_conformance;
 pub mod kms_conformance;
 mod memory_kms;
 #[cfg(feature = "service")]
 mod service;
+#[cfg(feature = "service")]
+mod service_tls;
 mod soft_hsm;
 
 pub use memory_kms::MemoryKms;
 #[cfg(feature = "service")]
 pub use service::Service;
+#[cfg(feature = "service")]
+pub use service_tls::{TlsDoors, endpoint};
 pub use soft_hsm::SoftHsm;

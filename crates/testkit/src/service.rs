@@ -10,7 +10,8 @@ use std::{
     sync::Arc,
 };
 
-use claviger_api::{Limits, admin_router, data_router, serve};
+use axum::Router;
+use claviger_api::{Limits, Listener, admin_router, data_router, serve};
 use claviger_audit::{AuditConfig, AuditLog};
 use claviger_client::{Client, ClientConfig};
 use claviger_hierarchy::{Hierarchy, HierarchyConfig, init_root};
@@ -69,25 +70,31 @@ impl Service {
         let operations = Operations::start(hierarchy, policy, audit).await.unwrap();
 
         let (stop, _) = watch::channel(false);
-        let listen = |name: &str, router| {
-            let listener = UnixListener::bind(folder.path().join(name)).unwrap();
-            let mut stopped = stop.subscribe();
-            let shutdown = async move { drop(stopped.wait_for(|stop| *stop).await) };
-            tokio::spawn(serve(listener, router, shutdown, limits))
-        };
-        let listeners = vec![
-            listen(DATA, data_router(Arc::clone(&operations), limits)),
-            listen(ADMIN, admin_router(Arc::clone(&operations), limits)),
-        ];
-        Self { operations, stop, listeners, folder, token: soft_hsm }
+        let data = data_router(Arc::clone(&operations), limits);
+        let admin = admin_router(Arc::clone(&operations), limits);
+        let listeners = Vec::new();
+        let mut service = Self { operations, stop, listeners, folder, token: soft_hsm };
+        for (path, router) in [(service.data_socket(), data), (service.admin_socket(), admin)] {
+            service.listen(UnixListener::bind(path).unwrap().into(), router, limits);
+        }
+        service
     }
 
-    /// The policy that lets this process's user do everything.
+    /// Serves at one more listener, until the service stops.
+    pub(crate) fn listen(&mut self, listener: Listener, router: Router, limits: Limits) {
+        let mut stopped = self.stop.subscribe();
+        let shutdown = async move { drop(stopped.wait_for(|stop| *stop).await) };
+        self.listeners.push(tokio::spawn(serve(listener, router, shutdown, limits)));
+    }
+
+    /// The policy that lets this process's user, and [`Service::TLS_CALLER`], do everything.
     #[must_use]
     pub fn permissive_policy() -> String {
         format!(
-            "[[rule]]\nname = \"all\"\nprincipals = [\"{}\"]\nactions = [\"*\"]\nkeys = [\"**\"]\n",
-            Self::own_principal()
+            "[[rule]]\nname = \"all\"\nprincipals = [\"{}\", \"{}\"]\nactions = [\"*\"]\n\
+             keys = [\"**\"]\n",
+            Self::own_principal(),
+            Self::TLS_CALLER
         )
     }
 

@@ -18,6 +18,7 @@ use super::*;
 use crate::{
     Limits,
     json::{Json, Reply},
+    tls::CertificateIdentity,
 };
 
 async fn panics() -> &'static str {
@@ -85,6 +86,11 @@ async fn a_request_without_the_listeners_word_about_its_caller_is_refused() {
     service.stop().await;
 }
 
+fn holder() -> CertificateIdentity {
+    let principal = "spiffe://claviger.test/holder".parse().unwrap();
+    CertificateIdentity { principal, valid_until: std::time::SystemTime::now() }
+}
+
 #[derive(Clone, Default)]
 struct Lines(Arc<Mutex<Vec<u8>>>);
 
@@ -123,19 +129,27 @@ async fn the_log_has_ids_route_and_status_and_neither_path_query_nor_body() {
         .header("x-request-id", "order 17; header-hunter2")
         .body(Body::from(secret))
         .unwrap();
-    echoed.extensions_mut().insert(PeerCredentials { pid: 7, uid: 1234, gid: 7 });
+    echoed
+        .extensions_mut()
+        .insert(PeerIdentity::of_certificate(holder(), ([127, 0, 0, 1], 7).into()));
     let (status, body) = ask(&router, echoed).await;
     assert_eq!((status, body.as_str()), (StatusCode::OK, secret));
     ask(&router, request("/panics")).await;
     let mut described = request("/v1/keys/UPPER-hunter2?query-hunter2");
-    described.extensions_mut().insert(PeerCredentials { pid: 7, uid: 1234, gid: 7 });
+    described
+        .extensions_mut()
+        .insert(PeerIdentity::of_certificate(holder(), ([127, 0, 0, 1], 7).into()));
     assert_eq!(ask(&router, described).await.0, StatusCode::BAD_REQUEST);
 
     let log = lines.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let log = String::from_utf8(log).unwrap();
-    for part in
-        ["/echoes/{name}", "status=200", "uds:uid=1234", "latency_us=", "a handler panicked"]
-    {
+    for part in [
+        "/echoes/{name}",
+        "status=200",
+        "spiffe://claviger.test/holder",
+        "latency_us=",
+        "a handler panicked",
+    ] {
         assert!(log.contains(part), "no {part} in {log}");
     }
     assert!(!log.contains("hunter2"), "{log}");

@@ -10,3 +10,13 @@ mod lifetime;
 mod refusals;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod tls;
+#[cfg(test)]
+mod tls_bad_input;
+#[cfg(test)]
+mod tls_certificates;
+#[cfg(test)]
+mod tls_reload;
+#[cfg(test)]
+mod tls_support;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use claviger_testkit::Service;
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _},
     net::UnixStream,
 };
 
@@ -44,7 +44,7 @@ pub(crate) async fn send(socket: &Path, bytes: &[u8]) -> Raw {
     read(&mut stream).await
 }
 
-pub(crate) async fn read(stream: &mut UnixStream) -> Raw {
+pub(crate) async fn read(stream: &mut (impl AsyncRead + Unpin)) -> Raw {
     let mut reply = Vec::new();
     stream.read_to_end(&mut reply).await.unwrap();
     let reply = String::from_utf8(reply).unwrap();

@@ -1,6 +1,6 @@
 //! `clavigerd check`: whether this configuration would start. Changes nothing, logs in nowhere.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, time::SystemTime};
 
 use anyhow::{Context as _, Result, bail};
 use claviger_service::{config::Config, parts};
@@ -15,6 +15,12 @@ pub(crate) fn run(config: &Path) -> Result<()> {
     answer(format_args!("{}: policy {}", config.policy.file.display(), policy.hash()));
     config.token.check_files().context("the token")?;
     answer("token: module and PIN source are there");
+    for (name, tls) in config.listen.tls_listeners() {
+        let material = parts::read_tls(name, tls)?;
+        let left = material.valid_until().duration_since(SystemTime::now()).unwrap_or_default();
+        let days = left.as_secs() / 86_400;
+        answer(format_args!("listen.{name}: the files belong together, {days} days are left"));
+    }
     for (what, path) in [
         ("store.path", &config.store.path),
         ("audit.directory", &config.audit.directory),

@@ -12,6 +12,10 @@ fn the_sample_is_a_configuration_with_the_defaults_it_states() {
     assert_eq!(config.cache.capacity, CacheConfig::default().capacity);
     assert_eq!(config.cache.seconds, CacheConfig::default().seconds);
     assert_eq!(config.limits.connections, LimitsConfig::default().connections);
+    assert_eq!(config.limits.handshakes, LimitsConfig::default().handshakes);
+    assert_eq!(config.limits.handshake_seconds, LimitsConfig::default().handshake_seconds);
+    assert_eq!(config.limits.connection_seconds, LimitsConfig::default().connection_seconds);
+    assert!(config.listen.tls.is_none() && config.listen.admin_tls.is_none());
     assert_eq!(config.listen.data_mode, data_mode());
     assert_eq!(config.listen.admin_mode, admin_mode());
     assert_eq!(config.log.format, LogFormat::Text);
@@ -19,12 +23,41 @@ fn the_sample_is_a_configuration_with_the_defaults_it_states() {
 
 #[test]
 fn every_line_commented_out_in_the_sample_is_valid_too() {
-    let uncommented: String = SAMPLE
-        .lines()
-        .filter(|line| !line.starts_with("#~ "))
-        .map(|line| format!("{}\n", line.strip_prefix("#= ").unwrap_or(line)))
-        .collect();
-    Config::parse(&uncommented, Path::new("/etc/claviger")).unwrap();
+    Config::parse(&uncommented(), Path::new("/etc/claviger")).unwrap();
+}
+
+fn uncommented() -> String {
+    SAMPLE.lines().map(|line| format!("{}\n", line.strip_prefix("#= ").unwrap_or(line))).collect()
+}
+
+#[test]
+fn refuses_tls_listeners_that_let_nobody_in_or_share_an_address() {
+    let text = uncommented();
+    for (from, to, says) in [
+        ("[\"example.org\"]", "[]", "listen.tls.trust-domains is empty"),
+        ("[\"example.org\"]", "[\"Example.org\"]", "trust domain"),
+        ("[\"example.org\"]", "[\"*\"]", "trust domain"),
+        ("0.0.0.0:8443", "0.0.0.0:0", "listen.tls.address has port 0"),
+        ("0.0.0.0:8443", "10.0.0.1:8444", "the same address"),
+        ("client-ca = \"/etc/claviger/tls/client-ca.pem\"\n", "", "client-ca"),
+        ("[listen.tls]\n", "[listen.tls]\nclient-auth = false\n", "client-auth"),
+        ("handshake-seconds = 5", "handshake-seconds = 0", "limits.handshake-seconds"),
+        ("connection-seconds = 3600", "connection-seconds = 1", "limits.connection-seconds"),
+    ] {
+        assert!(text.contains(from), "the sample lacks {from}");
+        let text = text.replace(from, to);
+        let (_, reason) = Config::parse(&text, Path::new("/")).map(drop).unwrap_err();
+        assert!(reason.contains(says), "{says}: {reason}");
+    }
+}
+
+#[test]
+fn the_files_of_tls_are_meant_from_the_file_too() {
+    let text = uncommented().replace("/etc/claviger/tls/", "tls/");
+    let config = Config::parse(&text, Path::new("/some/where")).unwrap();
+    let files = config.listen.tls.unwrap().files();
+    assert_eq!(files.key, Path::new("/some/where/tls/server.key"));
+    assert_eq!(files.revocation_lists, [Path::new("/some/where/tls/client-ca.crl")]);
 }
 
 #[test]
