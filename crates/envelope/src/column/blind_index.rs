@@ -82,8 +82,7 @@ impl BlindIndex {
         table: &str,
         column: &str,
     ) -> Result<Self> {
-        let request =
-            Decrypt { ciphertext: wrapped.to_vec(), binding: binding(table, column)? };
+        let request = Decrypt { ciphertext: wrapped.to_vec(), binding: binding(table, column)? };
         let opened = kms.decrypt(request).await?;
         // A value of another length was not made here.
         let key = opened.plaintext.into_secret_key().map_err(|_| EnvelopeError::Rejected)?;

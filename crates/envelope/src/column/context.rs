@@ -58,9 +58,10 @@ mod tests {
         let place = ColumnContext::new("users", "ssn", 17).unwrap();
         let expected = [("table", "users"), ("column", "ssn"), ("row", "17")];
         assert_eq!(place.encryption_context(), &EncryptionContext::from_pairs(expected).unwrap());
-        assert!(include_str!("../../FORMAT.md").contains(
-            r#"{"table": "users", "column": "ssn", "row": "17"}"#
-        ));
+        assert!(
+            include_str!("../../FORMAT.md")
+                .contains(r#"{"table": "users", "column": "ssn", "row": "17"}"#)
+        );
     }
 
     #[test]
@@ -73,7 +74,10 @@ mod tests {
             (long.as_str(), "ssn", "1"),
             ("users", "ssn", long.as_str()),
         ] {
-            assert!(ColumnContext::new(table, column, row).is_err(), "{table:.9} {column} {row:.9}");
+            assert!(
+                ColumnContext::new(table, column, row).is_err(),
+                "{table:.9} {column} {row:.9}"
+            );
         }
     }
 }
