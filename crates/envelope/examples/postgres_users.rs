@@ -33,19 +33,19 @@ type Outcome<T> = Result<T, Box<dyn Error>>;
 
 /// Users with a sealed, searchable social security number in a PostgreSQL database.
 #[derive(Debug, Parser)]
-pub struct Arguments {
+pub(crate) struct Arguments {
     /// How to reach the database, as libpq writes it.
     #[arg(long)]
-    pub database: String,
+    pub(crate) database: String,
     /// Path of the key to seal under, such as eu-west-1/users.
     #[arg(long)]
-    pub key: KeyPath,
+    pub(crate) key: KeyPath,
     /// The service's data socket.
     #[arg(long)]
-    pub socket: PathBuf,
+    pub(crate) socket: PathBuf,
     /// The service's admin socket, for the rotation.
     #[arg(long)]
-    pub admin_socket: PathBuf,
+    pub(crate) admin_socket: PathBuf,
 }
 
 fn main() -> ExitCode {
@@ -65,7 +65,7 @@ async fn go(arguments: &Arguments) -> Outcome<()> {
 }
 
 /// The whole example, from top to bottom.
-pub async fn run(arguments: &Arguments, output: &mut dyn Write) -> Outcome<()> {
+pub(crate) async fn run(arguments: &Arguments, output: &mut dyn Write) -> Outcome<()> {
     let service = connect_to_service(arguments);
     let database = connect_to_database(&arguments.database).await?;
     database.batch_execute(POSTGRES_KEY_VERSION).await?;

@@ -1,6 +1,6 @@
 //! Sealed columns and blind indexes in real databases: SQLite and PostgreSQL.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail")]
+#![expect(clippy::unwrap_used, reason = "a test may fail")]
 #![expect(clippy::disallowed_methods, reason = "compares what was opened with what was sealed")]
 
 mod blind_index;

@@ -1,3 +1,5 @@
+use std::error::Error as _;
+
 use claviger_envelope::column::POSTGRES_KEY_VERSION;
 use claviger_testkit::Postgres;
 use tokio_postgres::{Client, NoTls};
@@ -85,7 +87,8 @@ async fn garbage_in_postgresql_is_refused_when_it_is_read_and_null_is_no_value()
     for garbage in [UNSEALED.as_bytes(), b"", cut] {
         store_bytes(&database, 1, garbage).await;
         let error = stored(&database, 1).await.unwrap_err();
-        let words = format!("{error} {error:?}");
+        let cause = error.source().unwrap();
+        let words = format!("{error} {error:?} {cause} {cause:?}");
         assert!(words.contains("not a Claviger envelope"), "{words}");
         assert!(!words.contains("12-3456") && !words.contains("48, 48, 48"), "{words}");
     }
