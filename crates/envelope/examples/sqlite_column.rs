@@ -23,8 +23,8 @@ use std::{
 };
 
 use claviger_client::{Client, ClientConfig};
-use claviger_envelope::{EnvelopeError, Envelopes, key_version};
-use claviger_kms::{EncryptionContext, KeyPath, KmsError};
+use claviger_envelope::{ColumnContext, EnvelopeError, Envelopes, SealedColumn};
+use claviger_kms::KeyPath;
 use rusqlite::Connection;
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
@@ -53,19 +53,20 @@ async fn run(socket: &str, database: &str, key: &str) -> Outcome<()> {
     let rows = read_rows(&database)?;
     let mut output = io::stdout().lock();
     for (id, stored) in &rows {
-        let opened = envelopes.open(&context_of(*id)?, stored).await?;
+        let opened = envelopes.open_column(&place(*id)?, stored).await?;
         let opened = opened.with_bytes(|bytes| String::from_utf8(bytes.to_vec()))?;
-        let version = key_version(stored).map_or(0, |(_, version)| version.number());
-        let start: String = stored.iter().take(12).map(|byte| format!("{byte:02x}")).collect();
-        let length = stored.len();
+        let version = stored.key_version().map_or(0, |(_, version)| version.number());
+        let start: String =
+            stored.as_bytes().iter().take(12).map(|byte| format!("{byte:02x}")).collect();
+        let length = stored.as_bytes().len();
         writeln!(
             output,
             "row {id} stored: x'{start}...' ({length} bytes, key version {version})  opened: {opened}"
         )?;
     }
     if let Some((id, stored)) = rows.first() {
-        let elsewhere = context_of(id + 1)?;
-        match envelopes.open(&elsewhere, stored).await {
+        let elsewhere = place(id + 1)?;
+        match envelopes.open_column(&elsewhere, stored).await {
             Err(EnvelopeError::Rejected) => {
                 writeln!(output, "row {id}'s value put into row {}: refused", id + 1)?;
             }
@@ -81,24 +82,20 @@ async fn add_user(database: &Connection, envelopes: &Envelopes, key: &KeyPath) -
     let id: i64 =
         database.query_row("SELECT coalesce(max(id), 0) + 1 FROM users", [], |row| row.get(0))?;
     let ssn = format!("000-00-{id:04}");
-    let sealed = envelopes.seal(key, &context_of(id)?, ssn.as_bytes()).await?;
+    let sealed = envelopes.seal_column(key, &place(id)?, ssn.as_bytes()).await?;
     database.execute("INSERT INTO users (id, ssn) VALUES (?1, ?2)", (id, sealed))?;
     Ok(())
 }
 
-fn read_rows(database: &Connection) -> rusqlite::Result<Vec<(i64, Vec<u8>)>> {
+fn read_rows(database: &Connection) -> rusqlite::Result<Vec<(i64, SealedColumn)>> {
     let mut statement = database.prepare("SELECT id, ssn FROM users ORDER BY id")?;
     let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
     rows.collect()
 }
 
 /// What the value is: not secret, and needed again to open it.
-fn context_of(row: i64) -> Result<EncryptionContext, KmsError> {
-    EncryptionContext::from_pairs([
-        ("table", "users"),
-        ("column", "ssn"),
-        ("row", &row.to_string()),
-    ])
+fn place(row: i64) -> Result<ColumnContext, EnvelopeError> {
+    ColumnContext::new("users", "ssn", row)
 }
 
 fn complain(words: &str) -> ExitCode {

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+pub mod column;
 mod data_key;
 mod envelopes;
 mod error;
@@ -14,6 +15,7 @@ mod reuse;
 mod vectors;
 mod wrap;
 
+pub use column::{BlindIndex, ColumnContext, SealedColumn};
 pub use envelopes::{Envelopes, RewrappedHeader, WrapOutcome};
 pub use error::{EnvelopeError, Result};
 pub use header::{EnvelopeKind, Header};

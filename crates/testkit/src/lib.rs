@@ -5,6 +5,7 @@ pub mod certificates;
 pub mod key_store_conformance;
 pub mod kms_conformance;
 mod memory_kms;
+mod postgres;
 #[cfg(feature = "service")]
 mod service;
 #[cfg(feature = "service")]
@@ -12,6 +13,7 @@ mod service_tls;
 mod soft_hsm;
 
 pub use memory_kms::MemoryKms;
+pub use postgres::Postgres;
 #[cfg(feature = "service")]
 pub use service::Service;
 #[cfg(feature = "service")]
