@@ -5,7 +5,7 @@
 
 use claviger_audit::{AuditResult, Digest, Entry, Phase, StateChange};
 use claviger_hierarchy::{Change, ChildrenBehind, Written};
-use claviger_kms::{Action, EncryptionContext, KeyMetadata, KeyPath, Result};
+use claviger_kms::{Action, EncryptionContext, KeyMetadata, KeyPath, KeyVersion, Result};
 use claviger_policy::{ActionType, Permit};
 
 use crate::{
@@ -14,14 +14,17 @@ use crate::{
 };
 
 impl LocalKms {
-    /// Permits, records the intent, lets `act` change, records the outcome.
+    /// Permits, records the intent, lets `act` change, records the outcome. `version` is the one asked
+    /// for; a change that makes one is recorded with the newest.
     pub(crate) async fn change<A: ActionType>(
         &self,
         key: &KeyPath,
+        version: Option<KeyVersion>,
         act: impl AsyncFnOnce(Permit<A>) -> Result<Written>,
     ) -> Result<KeyMetadata> {
         let action: Action = A::ACTION;
         let mut attempt = Attempt::begin(self, action);
+        attempt.entry.key_version = version;
         let permit = match attempt.permit::<A>(self, key, &EncryptionContext::new()) {
             Ok(permit) => permit,
             Err(denied) => {
@@ -37,6 +40,12 @@ impl LocalKms {
 
         let result = act(permit).await;
         attempt.entry.phase = Phase::Outcome;
+        if let (None, Ok(written)) = (version, &result)
+            && !written.changes.is_empty()
+        {
+            let newest = written.metadata.versions.last();
+            attempt.entry.key_version = newest.map(|newest| newest.version);
+        }
         let outcome = attempt.close(self, result_of(&result));
         let entries = match &result {
             Ok(written) => outcomes(&outcome, &written.changes),
@@ -59,11 +68,14 @@ impl LocalKms {
         outcome: &Entry,
         behind: &ChildrenBehind,
     ) -> Result<Option<String>> {
+        // Of a child all versions move, so none is named.
+        let mut outcome = outcome.clone();
+        outcome.key_version = None;
         loop {
             match self.operations().hierarchy.move_children(behind).await {
                 Ok(moved) if moved.changes.is_empty() => return Ok(moved.notice),
                 Ok(moved) => {
-                    let entries = moved.changes.iter().map(|change| of_change(outcome, change));
+                    let entries = moved.changes.iter().map(|change| of_change(&outcome, change));
                     let recorded = self.operations().audit.append_all(entries.collect()).await;
                     recorded.map_err(not_recorded)?;
                 }

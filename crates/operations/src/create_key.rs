@@ -7,7 +7,7 @@ use crate::LocalKms;
 
 impl LocalKms {
     pub(crate) async fn create_key_recorded(&self, request: CreateKey) -> Result<KeyMetadata> {
-        self.change::<action::Create>(&request.key, async |permit| {
+        self.change::<action::Create>(&request.key, None, async |permit| {
             self.operations().hierarchy.create_key(permit, &request).await
         })
         .await

@@ -11,7 +11,7 @@ impl LocalKms {
         request: CreateVersion,
     ) -> Result<KeyMetadata> {
         let CreateVersion { key, idempotency_key } = request;
-        self.change::<action::Rotate>(&key, async |permit| {
+        self.change::<action::Rotate>(&key, None, async |permit| {
             self.operations().hierarchy.create_version(permit, idempotency_key.as_ref()).await
         })
         .await

@@ -10,7 +10,7 @@ impl LocalKms {
         &self,
         request: VersionRequest,
     ) -> Result<KeyMetadata> {
-        self.change::<action::Disable>(&request.key, async |permit| {
+        self.change::<action::Disable>(&request.key, Some(request.version), async |permit| {
             self.operations().hierarchy.disable_version(permit, request.version).await
         })
         .await

@@ -10,7 +10,7 @@ impl LocalKms {
         &self,
         request: VersionRequest,
     ) -> Result<KeyMetadata> {
-        self.change::<action::Enable>(&request.key, async |permit| {
+        self.change::<action::Enable>(&request.key, Some(request.version), async |permit| {
             self.operations().hierarchy.enable_version(permit, request.version).await
         })
         .await

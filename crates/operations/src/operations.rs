@@ -139,5 +139,5 @@ impl Operations {
 /// away, so connections alone do not bound them.
 const MOST_UNDER_WAY: usize = 2048;
 
-/// Longest wait for operations under way when stopping: more than a token's and the log's deadlines.
+/// Longest wait for operations under way when stopping: more than the default deadlines of token and log.
 const LONGEST_STOP: Duration = Duration::from_secs(15);

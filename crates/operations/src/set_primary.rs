@@ -10,7 +10,7 @@ impl LocalKms {
         &self,
         request: VersionRequest,
     ) -> Result<KeyMetadata> {
-        self.change::<action::Rotate>(&request.key, async |permit| {
+        self.change::<action::Rotate>(&request.key, Some(request.version), async |permit| {
             self.operations().hierarchy.set_primary(permit, request.version).await
         })
         .await

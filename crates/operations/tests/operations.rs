@@ -165,6 +165,11 @@ async fn every_operation_leaves_its_records() {
         .filter_map(|record| record.entry.change.map(|change| change.generation))
         .collect();
     assert_eq!(generations, [2, 3, 4, 5, 6, 7]);
+    // Made: the newest version. Asked for: that one, in the intent already.
+    let versions: Vec<Option<u32>> =
+        changes.iter().map(|record| record.entry.key_version.map(|v| v.number())).collect();
+    let (one, two, three) = (Some(1), Some(2), Some(3));
+    assert_eq!(versions, [None, one, None, two, two, two, None, three, one, one, one, one]);
 
     let before = records(&service).len();
     let request = GenerateDataKey { key: path("eu"), binding: Binding::default() };
