@@ -187,6 +187,19 @@ async fn the_highest_generation_survives_a_crash_within_the_segment() {
     assert_eq!(try_open(&directory).await.unwrap().highest_generation, 9);
 }
 
+/// A change whose outcome was never written is known all the same, from the start that came after it.
+#[tokio::test]
+async fn the_generation_that_a_start_found_counts_too() {
+    let (_home, directory) = home();
+    let (log, _) = open(&directory).await;
+    log.append(rotation(3)).await.unwrap();
+    let mut started = entry();
+    started.store_generation = Some(5);
+    log.append(started).await.unwrap();
+    log.close().await;
+    assert_eq!(try_open(&directory).await.unwrap().highest_generation, 5);
+}
+
 #[tokio::test]
 async fn a_spare_segment_left_by_a_crash_is_used_again_even_if_it_was_begun() {
     let (_home, directory) = home();

@@ -22,11 +22,13 @@ use crate::{Site, binding};
 struct SlowToken {
     token: Arc<dyn Token>,
     delay_ms: AtomicU64,
+    derivations: AtomicU64,
 }
 
 #[async_trait]
 impl Token for SlowToken {
     async fn derive(&self, object: ObjectId, of: &Derivation) -> Result<SecretKey, TokenError> {
+        self.derivations.fetch_add(1, SeqCst);
         tokio::time::sleep(Duration::from_millis(self.delay_ms.load(SeqCst))).await;
         self.token.derive(object, of).await
     }
@@ -103,7 +105,11 @@ fn version(number: u32) -> KeyVersion {
 }
 
 async fn over_slow_token(site: &Site) -> (Arc<SlowToken>, Hierarchy) {
-    let token = Arc::new(SlowToken { token: Arc::clone(&site.token), delay_ms: AtomicU64::new(0) });
+    let token = Arc::new(SlowToken {
+        token: Arc::clone(&site.token),
+        delay_ms: AtomicU64::new(0),
+        derivations: AtomicU64::new(0),
+    });
     let config = HierarchyConfig::default();
     let tree = Hierarchy::open(Arc::clone(&token) as _, site.store(), config).await.unwrap();
     (token, tree)
@@ -246,4 +252,21 @@ async fn more_children_than_one_commit_holds_are_all_moved() {
     assert_eq!(sizes, [50, 50, 20]);
     let permit = site.permit::<claviger_policy::action::DataKey>("eu/k119");
     tree.generate_data_key(permit, &binding("1")).await.unwrap();
+}
+
+#[tokio::test]
+async fn many_callers_of_one_cold_key_cost_the_token_one_call() {
+    let site = Site::new().await;
+    let (token, tree) = over_slow_token(&site).await;
+    site.create(&tree, "eu").await.unwrap();
+    site.create(&tree, "eu/users").await.unwrap();
+    let (plain, wrapped) = site.data_key(&tree, "eu/users").await;
+    tree.forget_keys();
+    token.delay_ms.store(50, SeqCst);
+    token.derivations.store(0, SeqCst);
+    let callers = (0..64).map(|_| site.unwrap(&tree, "eu/users", &wrapped));
+    for opened in futures::future::join_all(callers).await {
+        assert!(opened.unwrap().is_same_as(&plain));
+    }
+    assert_eq!(token.derivations.load(SeqCst), 1);
 }
