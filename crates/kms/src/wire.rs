@@ -26,7 +26,8 @@ pub mod bytes {
     }
 }
 
-/// [`SecretBytes`](crate::SecretBytes) as base64, through wiped buffers.
+/// [`SecretBytes`](crate::SecretBytes) as base64, through wiped buffers of ours. A JSON reader's own are
+/// not: text with escapes in it (as `\/`) is put together in one that it does not wipe.
 pub mod secret_bytes {
     #![expect(clippy::disallowed_methods, reason = "encodes a secret that the caller asked for")]
 
