@@ -34,7 +34,8 @@ impl Hierarchy {
     /// that none is left to move; then the notice, if there is one, says which stay behind and why.
     ///
     /// # Errors
-    /// [`KmsError::Unavailable`](claviger_kms::KmsError::Unavailable): what was not moved still opens under its former version.
+    /// [`KmsError::Unavailable`](claviger_kms::KmsError::Unavailable): what was not moved still opens
+    /// under its former version.
     pub async fn move_children(&self, behind: &ChildrenBehind) -> Result<Moved> {
         self.certain().await?;
         for _ in 0..ATTEMPTS {
