@@ -14,11 +14,11 @@ pub(crate) fn process() {
         let place = panic.location().map_or("an unknown place".to_owned(), ToString::to_string);
         logging::complain(&anyhow::anyhow!("a defect: panicked at {place}"));
     }));
-    // Refusals are odd but harmless alone: each of the two is enough against a core file.
-    if setrlimit(Resource::Core, none).is_err()
-        && set_dumpable_behavior(DumpableBehavior::NotDumpable).is_err()
-    {
-        tracing::warn!("core dumps could not be turned off");
+    // Each of the two is enough against a core file; the second one also keeps other processes of this
+    // user from reading its memory.
+    let no_core = setrlimit(Resource::Core, none).is_ok();
+    let not_dumpable = set_dumpable_behavior(DumpableBehavior::NotDumpable).is_ok();
+    if !no_core && !not_dumpable {
+        logging::complain(&anyhow::anyhow!("core dumps could not be turned off"));
     }
-    let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
 }

@@ -7,6 +7,8 @@ mod conformance;
 #[cfg(test)]
 mod drain;
 #[cfg(test)]
+mod hardening;
+#[cfg(test)]
 mod kek_memory;
 #[cfg(test)]
 mod large_files;
