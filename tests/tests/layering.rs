@@ -18,6 +18,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("hierarchy", &["kms", "cobblestone", "root-key", "keystore", "policy"]),
     ("operations", &["kms", "keystore", "policy", "hierarchy", "audit"]),
     ("envelope", &["kms", "cobblestone"]),
+    ("rewrap", &["kms", "envelope"]),
     ("client", &["kms"]),
     ("api", &["kms", "operations"]),
     (
@@ -36,7 +37,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "api",
         ],
     ),
-    ("cli", &["kms", "envelope", "client", "policy", "audit"]),
+    ("cli", &["kms", "envelope", "rewrap", "client", "policy", "audit"]),
     ("testkit", ANY),
     ("tests", ANY),
 ];

@@ -122,7 +122,7 @@ impl Services {
             for service in self.of(wrap.provider()) {
                 let ciphertext = wrap.ciphertext().to_vec();
                 let binding = binding(header, context);
-                match service.kms.rewrap(Rewrap { ciphertext, binding }).await {
+                match service.kms.rewrap(Rewrap { ciphertext, binding, campaign: None }).await {
                     Ok(reply) => {
                         moved = Some(reply);
                         break;

@@ -4,7 +4,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{EncryptionContext, EnvelopeId, KeyPath, KeyVersion, SecretBytes, SecretKey, wire};
+use crate::{
+    CampaignId, EncryptionContext, EnvelopeId, KeyPath, KeyVersion, SecretBytes, SecretKey, wire,
+};
 
 /// What a ciphertext is bound to, given again to open it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -103,6 +105,9 @@ pub struct Rewrap {
     /// As given when it was made; it stays bound to the same.
     #[serde(default)]
     pub binding: Binding,
+    /// The open campaign this is part of: only so is a quarantined version moved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub campaign: Option<CampaignId>,
 }
 
 /// What was moved.

@@ -98,6 +98,11 @@ uuid_id!(
     RequestId,
     "a request id"
 );
+uuid_id!(
+    /// The identity of one campaign, in its record, in the audit log and in each rewrap it asks for.
+    CampaignId,
+    "a campaign id"
+);
 
 /// The number of a key version: 1 for the first, one more for each further one, never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

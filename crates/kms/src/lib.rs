@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod action;
+mod campaign_messages;
 mod canonical;
 mod ciphertext;
 mod context;
@@ -19,6 +20,10 @@ mod wiped_buffer;
 pub mod wire;
 
 pub use action::Action;
+pub use campaign_messages::{
+    Campaign, CampaignCounts, CampaignMode, CampaignName, CampaignRegister, CampaignState, Cursor,
+    OpenCampaign, ReportCampaign, SourceProgress,
+};
 pub use canonical::Canonical;
 pub use ciphertext::{Ciphertext, CiphertextKind};
 pub use context::EncryptionContext;
@@ -27,7 +32,7 @@ pub use data_messages::{
 };
 pub use derivation::{Derivation, Role, Salt};
 pub use error::{ErrorCode, KmsError, Result};
-pub use ids::{EnvelopeId, IdempotencyKey, KeyId, KeyVersion, RequestId, StoreId};
+pub use ids::{CampaignId, EnvelopeId, IdempotencyKey, KeyId, KeyVersion, RequestId, StoreId};
 pub use jiff::Timestamp;
 pub use key_messages::{
     CreateKey, CreateVersion, KeyDetails, KeyMetadata, KeyPage, ListKeys, VersionMetadata,

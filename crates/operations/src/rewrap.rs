@@ -16,7 +16,7 @@ impl LocalKms {
     }
 
     async fn rewrap_ciphertext(&self, attempt: &mut Attempt, request: Rewrap) -> Result<Rewrapped> {
-        let Rewrap { ciphertext: bytes, binding } = request;
+        let Rewrap { ciphertext: bytes, binding, campaign: _ } = request;
         attempt.note_binding(self, &binding)?;
         let ciphertext = Ciphertext::parse(&bytes)?;
         let from = ciphertext.version();

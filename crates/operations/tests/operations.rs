@@ -180,7 +180,10 @@ async fn every_operation_leaves_its_records() {
         .decrypt(Decrypt { ciphertext: ciphertext.clone(), binding: Binding::default() })
         .await
         .unwrap();
-    admin.rewrap(claviger_kms::Rewrap { ciphertext, binding: Binding::default() }).await.unwrap();
+    admin
+        .rewrap(claviger_kms::Rewrap { ciphertext, binding: Binding::default(), campaign: None })
+        .await
+        .unwrap();
     admin.generate_data_key_batch(vec![request.clone(), request]).await.unwrap();
     let data = records(&service).split_off(before);
     let events: Vec<&str> = data.iter().map(|record| record.entry.event.as_str()).collect();

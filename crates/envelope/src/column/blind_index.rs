@@ -66,7 +66,8 @@ impl BlindIndex {
         table: &str,
         column: &str,
     ) -> Result<(Self, Vec<u8>)> {
-        let request = GenerateDataKey { key: key.clone(), binding: binding(table, column)? };
+        let request =
+            GenerateDataKey { key: key.clone(), binding: binding(table, column)?, campaign: None };
         let made = kms.generate_data_key(request).await?;
         Ok((Self::with_key(made.plaintext, table, column), made.wrapped.ciphertext))
     }
@@ -82,7 +83,11 @@ impl BlindIndex {
         table: &str,
         column: &str,
     ) -> Result<Self> {
-        let request = Decrypt { ciphertext: wrapped.to_vec(), binding: binding(table, column)? };
+        let request = Decrypt {
+            ciphertext: wrapped.to_vec(),
+            binding: binding(table, column)?,
+            campaign: None,
+        };
         let opened = kms.decrypt(request).await?;
         // A value of another length was not made here.
         let key = opened.plaintext.into_secret_key().map_err(|_| EnvelopeError::Rejected)?;
@@ -100,7 +105,11 @@ impl BlindIndex {
         table: &str,
         column: &str,
     ) -> Result<Vec<u8>> {
-        let request = Rewrap { ciphertext: wrapped.to_vec(), binding: binding(table, column)? };
+        let request = Rewrap {
+            ciphertext: wrapped.to_vec(),
+            binding: binding(table, column)?,
+            campaign: None,
+        };
         Ok(kms.rewrap(request).await?.ciphertext)
     }
 

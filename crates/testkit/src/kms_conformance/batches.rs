@@ -69,6 +69,7 @@ pub(super) async fn rewrap(bench: Bench) {
     let item = |ciphertext: &[u8], row: &str| Rewrap {
         ciphertext: ciphertext.to_vec(),
         binding: binding(row),
+        campaign: None,
     };
     let items = vec![item(&old, "1"), item(&old, "2"), item(&new, "1")];
     let mut answers = bench.kms.rewrap_batch(items).await.unwrap().into_iter();
@@ -87,7 +88,7 @@ pub(super) async fn too_large(bench: Bench) {
     let data_key = || GenerateDataKey { key: bench.key.clone(), binding: binding("1") };
     let sealed = bench.encrypt(b"", binding("1")).await.ciphertext;
     let decrypt = || Decrypt { ciphertext: sealed.clone(), binding: binding("1") };
-    let rewrap = || Rewrap { ciphertext: sealed.clone(), binding: binding("1") };
+    let rewrap = || Rewrap { ciphertext: sealed.clone(), binding: binding("1"), campaign: None };
     let invalid = [ErrorCode::InvalidRequest];
     let items = (0..count).map(|_| encrypt()).collect();
     assert_refused(bench.kms.encrypt_batch(items).await, &invalid, "values");

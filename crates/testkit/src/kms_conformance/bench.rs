@@ -66,7 +66,7 @@ impl Bench {
     }
 
     pub(super) async fn rewrap(&self, ciphertext: &[u8], binding: Binding) -> Result<Rewrapped> {
-        self.kms.rewrap(Rewrap { ciphertext: ciphertext.to_vec(), binding }).await
+        self.kms.rewrap(Rewrap { ciphertext: ciphertext.to_vec(), binding, campaign: None }).await
     }
 }
 

@@ -38,7 +38,11 @@ async fn a_data_key_survives_rotation_and_rewrap() {
     let service = service();
     let key = data_key(&service).await;
     rotate(&service).await;
-    let request = Rewrap { ciphertext: key.wrapped.ciphertext.clone(), binding: binding("1") };
+    let request = Rewrap {
+        ciphertext: key.wrapped.ciphertext.clone(),
+        binding: binding("1"),
+        campaign: None,
+    };
     let moved = service.rewrap(request).await.unwrap();
     assert_eq!((moved.from.number(), moved.to.number()), (1, 2));
     for ciphertext in [key.wrapped.ciphertext, moved.ciphertext] {
@@ -54,7 +58,7 @@ async fn a_value_survives_rewrap_too() {
     let request = Encrypt { key: path("eu/pay"), plaintext, binding: binding("1") };
     let sealed = service.encrypt(request).await.unwrap();
     rotate(&service).await;
-    let request = Rewrap { ciphertext: sealed.ciphertext, binding: binding("1") };
+    let request = Rewrap { ciphertext: sealed.ciphertext, binding: binding("1"), campaign: None };
     let moved = service.rewrap(request).await.unwrap();
     assert_eq!(open(&service, moved.ciphertext, binding("1")).await.unwrap().plaintext.len(), 5);
 }
@@ -99,7 +103,7 @@ async fn a_disabled_version_opens_nothing_and_a_quarantined_one_only_for_rewrap(
     service.quarantine(&path("eu/pay"), KeyVersion::FIRST).unwrap();
     let refused = open(&service, sealed.clone(), binding("1")).await;
     assert!(matches!(refused, Err(KmsError::KeyUnusable { .. })));
-    let request = Rewrap { ciphertext: sealed.clone(), binding: binding("1") };
+    let request = Rewrap { ciphertext: sealed.clone(), binding: binding("1"), campaign: None };
     let moved = service.rewrap(request.clone()).await.unwrap();
     assert!(open(&service, moved.ciphertext, binding("1")).await.is_ok());
 
