@@ -37,6 +37,10 @@ pub trait KeyStore: Send + Sync + fmt::Debug {
     /// Writes a document if its revision is still the one expected; returns the new revision.
     async fn put_document(&self, put: PutDocument) -> Result<u64, StoreError>;
 
+    /// Erases what the store's own files still hold of earlier versions of records, after a destruction.
+    /// Copies and backups are not reached.
+    async fn purge(&self) -> Result<(), StoreError>;
+
     /// The generation (0 in an empty store), whenever it changes (also by other processes, where the
     /// store is shared).
     fn watch(&self) -> tokio::sync::watch::Receiver<u64>;
