@@ -63,6 +63,7 @@ pub struct Hierarchy {
     /// A commit's outcome is not known: nothing is done until the store was read again.
     pub(crate) in_doubt: AtomicBool,
     pub(crate) pace: Pace,
+    logged: u64,
     tree: RwLock<Tree>,
     summary: RootSummary,
     memory: MemoryProtection,
@@ -136,6 +137,7 @@ impl Hierarchy {
             writing: tokio::sync::Mutex::new(()),
             in_doubt: AtomicBool::new(false),
             pace: config.pace,
+            logged: config.lowest_generation,
             tree: RwLock::new(tree),
             summary,
             memory,
@@ -147,6 +149,12 @@ impl Hierarchy {
     #[must_use]
     pub fn root(&self) -> &RootSummary {
         &self.summary
+    }
+
+    /// The highest generation that the audit log named when this was opened.
+    #[must_use]
+    pub fn logged_generation(&self) -> u64 {
+        self.logged
     }
 
     /// The store, for documents beside the key records.

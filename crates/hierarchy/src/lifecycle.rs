@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use claviger_keystore::{KeyRecord, Material};
+use claviger_keystore::{KeyRecord, Material, VersionRecord};
 use claviger_kms::{
     KeyMetadata, KeyPath, KeyState, KeyVersion, KmsError, RequestId, Result, ScheduleDestroy,
     Timestamp, VersionState,
@@ -124,6 +124,28 @@ impl Hierarchy {
             })
             .await?;
         Ok(Written::new(with_copies(&record, request.version), changes))
+    }
+
+    /// Whether the destruction of a version is scheduled. Says nothing of whether the caller may know.
+    #[must_use]
+    pub fn is_scheduled(&self, key: &KeyPath, version: KeyVersion) -> bool {
+        self.version_is(key, version, |found| found.state == VersionState::DestroyScheduled)
+    }
+
+    /// Whether a version was ever quarantined. Says nothing of whether the caller may know.
+    #[must_use]
+    pub fn was_quarantined(&self, key: &KeyPath, version: KeyVersion) -> bool {
+        self.version_is(key, version, |found| found.ever_quarantined)
+    }
+
+    fn version_is(
+        &self,
+        key: &KeyPath,
+        version: KeyVersion,
+        what: impl Fn(&VersionRecord) -> bool,
+    ) -> bool {
+        let record = self.tree().at(key);
+        record.and_then(|record| record.version(version).map(what)).unwrap_or(false)
     }
 
     /// Cancels a scheduled destruction.

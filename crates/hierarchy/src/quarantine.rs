@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use claviger_keystore::{Commit, KeyRecord};
 use claviger_kms::{
-    IdempotencyKey, KeyPath, KeyVersion, QuarantineFacts, QuarantineReason, RequestId, Result,
-    Timestamp,
+    IdempotencyKey, KeyPath, KeyVersion, QuarantineFacts, QuarantineReason, QuarantineReport,
+    QuarantinedKey, RequestId, Result, Timestamp,
 };
 use claviger_policy::{Permit, action};
 
@@ -104,6 +104,30 @@ impl Hierarchy {
         record.quarantine_request = tag;
         record.emergency = Some(emergency::of(permit, order.request, now));
         Ok(stopped)
+    }
+
+    /// What [`stop`](Self::stop) would do, changing nothing.
+    ///
+    /// # Errors
+    /// As [`stop`](Self::stop).
+    pub fn would_stop(
+        &self,
+        permits: &[Permit<action::Quarantine>],
+        order: &QuarantineOrder,
+    ) -> Result<QuarantineReport> {
+        let mut keys = Vec::with_capacity(permits.len());
+        for permit in permits {
+            let mut record = KeyRecord::clone(&*self.record(permit.key())?);
+            let stopped = self.stop_one(&mut record, permit, order)?;
+            keys.push(QuarantinedKey {
+                key: record.path,
+                stopped: stopped.versions,
+                abandoned: stopped.abandoned,
+                primary: record.primary,
+                notice: None,
+            });
+        }
+        Ok(QuarantineReport { dry_run: true, keys, notices: Vec::new() })
     }
 
     /// Gives a stopped key a new primary version, once for each request. Its children are then behind.

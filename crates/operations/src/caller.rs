@@ -32,4 +32,9 @@ impl Caller {
             foreign_request: None,
         })
     }
+
+    /// The service itself, doing what was decided before.
+    pub(crate) fn of_schedule() -> Result<Self, KmsError> {
+        Ok(Self { proof: Proof::Internal, ..Self::in_process(Principal::of_schedule())? })
+    }
 }

@@ -1,9 +1,9 @@
-//! State changes: an intent before, the change, an outcome after.
+//! State changes: an intent before, the change, an outcome after. (Emergencies: see `emergency`.)
 //!
 //! Invariant: no change is made unless its intent is durable; an outcome names each key record that the
 //! change wrote, with epoch, hash and generation, so that an older store is noticed at the next start.
 
-use claviger_audit::{AuditResult, Digest, Entry, Phase, StateChange};
+use claviger_audit::{AuditDecision, AuditResult, Digest, Entry, Phase, StateChange};
 use claviger_hierarchy::{Change, ChildrenBehind, Written};
 use claviger_kms::{Action, EncryptionContext, KeyMetadata, KeyPath, KeyVersion, Result};
 use claviger_policy::{ActionType, Permit};
@@ -22,8 +22,7 @@ impl LocalKms {
         version: Option<KeyVersion>,
         act: impl AsyncFnOnce(Permit<A>) -> Result<Written>,
     ) -> Result<KeyMetadata> {
-        let action: Action = A::ACTION;
-        let mut attempt = Attempt::begin(self, action);
+        let mut attempt = Attempt::begin(self, A::ACTION);
         attempt.entry.key_version = version;
         let permit = match attempt.permit::<A>(self, key, &EncryptionContext::new()) {
             Ok(permit) => permit,
@@ -31,14 +30,40 @@ impl LocalKms {
                 return Attempted { result: Err(denied), attempt }.recorded(self).await;
             }
         };
-        // What stops a key must also get through on a full disk; only who is permitted may use that room.
-        attempt.entry.emergency = matches!(action, Action::Disable | Action::Quarantine);
+        self.carry_out(attempt, async || act(permit).await).await
+    }
+
+    /// A change that another one brings with it, or that the service makes by itself, with records of its
+    /// own under the same request.
+    pub(crate) async fn internal_change(
+        &self,
+        action: Action,
+        key: &KeyPath,
+        version: Option<KeyVersion>,
+        act: impl AsyncFnOnce() -> Result<Written>,
+    ) -> Result<KeyMetadata> {
+        let mut attempt = Attempt::begin(self, action);
+        attempt.entry.decision = AuditDecision::Internal;
+        attempt.entry.key = Some(key.clone());
+        attempt.entry.key_id = self.operations().hierarchy.id_of(key);
+        attempt.entry.key_version = version;
+        self.carry_out(attempt, act).await
+    }
+
+    /// Records the intent, acts, records the outcome, moves the keys below.
+    async fn carry_out(
+        &self,
+        mut attempt: Attempt,
+        act: impl AsyncFnOnce() -> Result<Written>,
+    ) -> Result<KeyMetadata> {
+        self.operations().pay_the_log().await?;
+        let version = attempt.entry.key_version;
         let mut intent = attempt.entry.clone();
         intent.phase = Phase::Intent;
         intent.result = AuditResult::Pending;
         self.operations().audit.append(intent).await.map_err(not_recorded)?;
 
-        let result = act(permit).await;
+        let result = act().await;
         attempt.entry.phase = Phase::Outcome;
         if let (None, Ok(written)) = (version, &result)
             && !written.changes.is_empty()
@@ -92,7 +117,7 @@ impl LocalKms {
 }
 
 /// One outcome for each record written; one in all if nothing had to be.
-fn outcomes(outcome: &Entry, changes: &[Change]) -> Vec<Entry> {
+pub(crate) fn outcomes(outcome: &Entry, changes: &[Change]) -> Vec<Entry> {
     if changes.is_empty() {
         return vec![outcome.clone()];
     }

@@ -10,8 +10,10 @@ impl LocalKms {
         &self,
         request: VersionRequest,
     ) -> Result<KeyMetadata> {
-        self.change::<action::Disable>(&request.key, Some(request.version), async |permit| {
-            self.operations().hierarchy.disable_version(permit, request.version).await
+        let VersionRequest { key, version } = request;
+        self.emergency::<action::Disable>(&key, Some(version), async |permit| {
+            let request = self.caller().request;
+            self.operations().hierarchy.disable_version(permit, version, request).await
         })
         .await
     }

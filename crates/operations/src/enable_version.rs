@@ -1,4 +1,4 @@
-//! Let a disabled version unwrap again.
+//! Let a disabled or quarantined version unwrap again.
 
 use claviger_kms::{KeyMetadata, Result, VersionRequest};
 use claviger_policy::action;
@@ -10,8 +10,16 @@ impl LocalKms {
         &self,
         request: VersionRequest,
     ) -> Result<KeyMetadata> {
-        self.change::<action::Enable>(&request.key, Some(request.version), async |permit| {
-            self.operations().hierarchy.enable_version(permit, request.version).await
+        let VersionRequest { key, version } = request;
+        self.change::<action::Enable>(&key, Some(version), async |permit| {
+            let hierarchy = &self.operations().hierarchy;
+            let second = if hierarchy.was_quarantined(&key, version) {
+                let words = format!("enable version {version} of {key}, which was quarantined");
+                Some(self.second_person(&permit, Some(version), words).await?)
+            } else {
+                None
+            };
+            hierarchy.enable_version(permit, version, second).await
         })
         .await
     }

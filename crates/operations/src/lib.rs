@@ -1,5 +1,7 @@
 #![doc = include_str!("../README.md")]
 
+mod alerts;
+mod approvals;
 mod attempt;
 mod batch;
 mod caller;
@@ -9,17 +11,23 @@ mod create_version;
 mod data_key;
 mod decrypt;
 mod describe_key;
+mod destroy_version;
 mod disable_version;
+mod emergency;
 mod enable_version;
 mod encrypt;
+mod key_state;
+mod lifecycle;
 mod list_keys;
 mod local_kms;
 mod metrics;
 mod operations;
+mod quarantine_key;
 mod readiness;
 mod rewrap;
 mod rotate;
 mod set_primary;
+mod upkeep;
 
 pub use caller::Caller;
 pub use claviger_audit::{ForeignId, Peer, Proof};

@@ -13,7 +13,9 @@ use serde::Serialize;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
-use crate::{Caller, LocalKms, metrics::Metrics, readiness::ReadinessCache};
+use crate::{
+    Caller, LocalKms, alerts::Alerts, emergency::Owed, metrics::Metrics, readiness::ReadinessCache,
+};
 
 /// The service without its doors.
 #[derive(Debug)]
@@ -28,6 +30,8 @@ pub struct Operations {
     pub(crate) under_way: TaskTracker,
     pub(crate) places: Arc<Semaphore>,
     started_at: Timestamp,
+    pub(crate) alerts: Alerts,
+    pub(crate) owed: Owed,
 }
 
 /// State of the service, for operators.
@@ -65,11 +69,15 @@ impl Operations {
             under_way: TaskTracker::new(),
             places: Arc::new(Semaphore::new(MOST_UNDER_WAY)),
             started_at: Timestamp::now(),
+            alerts: Alerts::start(),
+            owed: Owed::default(),
             hierarchy,
             policy,
             policy_hash,
             audit,
         });
+        let logged = operations.hierarchy.logged_generation();
+        operations.replay_emergencies(logged).await?;
         // From here on a store older than this one is noticed, whatever the log lacked before.
         let generation = operations.hierarchy.health().generation;
         operations.record_event(ServiceEvent::Started, Some(generation)).await?;
@@ -101,11 +109,6 @@ impl Operations {
         self.metrics.text(&self.hierarchy.health(), &self.audit.health())
     }
 
-    /// Wipes expired keys; to be called every few seconds.
-    pub fn sweep(&self) {
-        self.hierarchy.sweep();
-    }
-
     /// Waits for the operations under way, records that the service stops, closes the audit log and wipes
     /// all keys. Call it when the doors are closed.
     pub async fn stop(&self) {
@@ -113,6 +116,9 @@ impl Operations {
         if tokio::time::timeout(LONGEST_STOP, self.under_way.wait()).await.is_err() {
             let left = self.under_way.len();
             tracing::warn!(left, "operations still wait for the token or the store; stopping");
+        }
+        if let Err(error) = self.pay_the_log().await {
+            tracing::warn!(%error, "changes made in an emergency are recorded at the next start");
         }
         if let Err(error) = self.record_event(ServiceEvent::Stopping, None).await {
             tracing::warn!(%error, "the stop could not be recorded");

@@ -56,7 +56,7 @@ async fn serve_until_told(config: &Config) -> Result<()> {
             end.with_context(|| format!("the {name} listener"))
         });
     }
-    let sweeper = tokio::spawn(sweep(Arc::clone(&operations)));
+    let upkeep = tokio::spawn(keep_up(Arc::clone(&operations)));
 
     let health = operations.status().hierarchy;
     tracing::info!(
@@ -92,7 +92,7 @@ async fn serve_until_told(config: &Config) -> Result<()> {
     while let Some(end) = listeners.join_next().await {
         ends.push(end);
     }
-    sweeper.abort();
+    upkeep.abort();
     operations.stop().await;
     for end in ends {
         end.context("a listener")??;
@@ -147,10 +147,13 @@ fn limits(config: &Config) -> Limits {
     limits
 }
 
-async fn sweep(operations: Arc<Operations>) {
-    let mut every = tokio::time::interval(Duration::from_secs(10));
+async fn keep_up(operations: Arc<Operations>) {
+    let mut every = tokio::time::interval(Duration::from_secs(5));
+    every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         every.tick().await;
-        operations.sweep();
+        if let Err(error) = operations.keep_up().await {
+            tracing::warn!(%error, "upkeep");
+        }
     }
 }

@@ -1,0 +1,61 @@
+//! Schedule the destruction of a version, cancel it, and carry it out at its time.
+
+use claviger_kms::{
+    Action, KeyMetadata, KeyPath, KeyVersion, Result, ScheduleDestroy, Timestamp, VersionRequest,
+};
+use claviger_policy::{Permit, action};
+
+use crate::LocalKms;
+
+impl LocalKms {
+    pub(crate) async fn schedule_destroy_recorded(
+        &self,
+        request: ScheduleDestroy,
+    ) -> Result<KeyMetadata> {
+        request.check()?;
+        let version = request.version;
+        self.change::<action::Destroy>(&request.key, Some(version), async |permit| {
+            let hierarchy = &self.operations().hierarchy;
+            let second = if request.shred && !hierarchy.is_scheduled(&request.key, version) {
+                let words = format!(
+                    "shred version {version} of {} in {} days: whatever still needs it is lost for ever",
+                    request.key, request.days
+                );
+                Some(self.second_person(&permit, Some(version), words).await?)
+            } else {
+                None
+            };
+            hierarchy.schedule_destroy(permit, &request, second, None).await
+        })
+        .await
+    }
+
+    pub(crate) async fn cancel_destroy_recorded(
+        &self,
+        request: VersionRequest,
+    ) -> Result<KeyMetadata> {
+        let VersionRequest { key, version } = request;
+        self.change::<action::Destroy>(&key, Some(version), async |permit| {
+            self.operations().hierarchy.cancel_destroy(permit, version).await
+        })
+        .await
+    }
+
+    /// Destroys what is due; what cannot be destroyed yet stays scheduled and is tried again.
+    pub(crate) async fn destroy_due(&self) {
+        let due = self.operations().hierarchy.due_for_destruction(Timestamp::now());
+        for (key, version, _evidence) in due {
+            if let Err(error) = self.destroy_one(&key, version).await {
+                tracing::warn!(%key, %version, %error, "a version that is due was not destroyed");
+            }
+        }
+    }
+
+    async fn destroy_one(&self, key: &KeyPath, version: KeyVersion) -> Result<KeyMetadata> {
+        self.internal_change(Action::Destroy, key, Some(version), async || {
+            let permit = Permit::<action::Destroy>::of_schedule(key.clone());
+            self.operations().hierarchy.destroy_version(permit, version).await
+        })
+        .await
+    }
+}

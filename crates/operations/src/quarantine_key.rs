@@ -1,0 +1,162 @@
+//! Stop a key in an emergency.
+//!
+//! Order: the alert is queued, the keys are stopped in the store, then everything else: the record in the
+//! log, the new primary versions, the keys below. Only the permit comes before.
+
+use claviger_audit::AuditDecision;
+use claviger_hierarchy::QuarantineOrder;
+use claviger_kms::{
+    Action, EncryptionContext, KeyPath, KmsError, QuarantineKey, QuarantineReason,
+    QuarantineReport, QuarantinedKey, Result,
+};
+use claviger_policy::{Permit, action};
+
+use crate::{
+    LocalKms,
+    alerts::Alert,
+    attempt::{Attempt, Attempted, result_of},
+};
+
+impl LocalKms {
+    pub(crate) async fn quarantine_recorded(
+        &self,
+        request: QuarantineKey,
+    ) -> Result<QuarantineReport> {
+        let mut attempt = Attempt::begin(self, Action::Quarantine);
+        attempt.entry.key_version = request.version;
+        let keys = self.keys_to_stop(&mut attempt, &request);
+        let permits = match keys {
+            Ok(permits) => permits,
+            Err(error) => {
+                return Attempted { result: Err(error), attempt }.recorded(self).await;
+            }
+        };
+        let order = QuarantineOrder {
+            reason: request.reason,
+            drain: request.drain,
+            version: request.version,
+            request: self.caller().request,
+            idempotency_key: request.idempotency_key.clone(),
+        };
+        if request.dry_run {
+            let report = self.operations().hierarchy.would_stop(&permits, &order);
+            return Attempted { result: report, attempt }.recorded(self).await;
+        }
+        self.operations().alerts.raise(Alert {
+            what: "a key is quarantined",
+            key: request.key.clone(),
+            by: self.caller().principal.clone(),
+            request: self.caller().request,
+        });
+        let stopped = self.operations().hierarchy.stop(&permits, &order).await;
+        let changes = stopped.as_ref().map_or(&[][..], |(_, changes)| changes);
+        let owed = self.record_emergency(attempt, result_of(&stopped), changes).await;
+        let mut notices: Vec<String> = owed.into_iter().collect();
+        let (stopped, _) = stopped?;
+        let mut keys = Vec::with_capacity(permits.len());
+        for (permit, stopped) in permits.iter().zip(stopped) {
+            keys.push(QuarantinedKey {
+                key: permit.key().clone(),
+                stopped: stopped.versions,
+                abandoned: stopped.abandoned,
+                primary: None,
+                notice: None,
+            });
+        }
+        for (permit, told) in permits.iter().zip(&mut keys) {
+            self.replace(permit, &order, told).await;
+        }
+        if request.reason == QuarantineReason::MaterialLeaked && !request.recursive {
+            keys.extend(self.renew_below(&request.key).await);
+        }
+        if request.reason == QuarantineReason::MaterialLeaked {
+            notices.push(
+                "the material leaked: a rewrap does not cure that; run campaigns of mode reencrypt for \
+                 every key named here"
+                    .to_owned(),
+            );
+        }
+        notices.push("data keys already handed out cannot be called back".to_owned());
+        Ok(QuarantineReport { dry_run: false, keys, notices })
+    }
+
+    /// The permits to stop this key, and those below it if asked, from the top down.
+    fn keys_to_stop(
+        &self,
+        attempt: &mut Attempt,
+        request: &QuarantineKey,
+    ) -> Result<Vec<Permit<action::Quarantine>>> {
+        let context = EncryptionContext::new();
+        // The key named is decided and noted last, so that the record is about it.
+        let mut below = Vec::new();
+        if request.recursive {
+            if request.version.is_some() {
+                return Err(KmsError::invalid(
+                    "a quarantine of one version is not recursive: leave out one of the two",
+                ));
+            }
+            for path in self.below(&request.key) {
+                below.push(attempt.permit::<action::Quarantine>(self, &path, &context)?);
+            }
+        }
+        let first = attempt.permit::<action::Quarantine>(self, &request.key, &context)?;
+        if attempt.entry.key_id.is_none() {
+            attempt.entry.decision = AuditDecision::Allowed;
+            return Err(KmsError::not_found(format!("the key {}", request.key)));
+        }
+        Ok(std::iter::once(first).chain(below).collect())
+    }
+
+    fn below(&self, key: &KeyPath) -> Vec<KeyPath> {
+        let paths = self.operations().hierarchy.paths(Some(key), None, usize::MAX);
+        paths.into_iter().filter(|path| path != key).collect()
+    }
+
+    /// A new primary version, recorded as a rotation; if it cannot be made now, the service goes on trying.
+    async fn replace(
+        &self,
+        permit: &Permit<action::Quarantine>,
+        order: &QuarantineOrder,
+        told: &mut QuarantinedKey,
+    ) {
+        let made = self
+            .internal_change(Action::Rotate, permit.key(), None, async || {
+                self.operations().hierarchy.replace_stopped(permit, order).await
+            })
+            .await;
+        match made {
+            Ok(metadata) => told.primary = metadata.primary,
+            Err(error) => {
+                told.notice = Some(format!(
+                    "no new primary version yet ({error}); the service goes on trying, and nothing new \
+                     is wrapped under this key until then"
+                ));
+            }
+        }
+    }
+
+    /// After a leak: a new version for every key below, whose wrapping the leaked key opens.
+    async fn renew_below(&self, key: &KeyPath) -> Vec<QuarantinedKey> {
+        let mut told = Vec::new();
+        for path in self.below(key) {
+            let made = self
+                .internal_change(Action::Rotate, &path, None, async || {
+                    let permit = Permit::<action::Rotate>::of_schedule(path.clone());
+                    self.operations().hierarchy.rotate(permit, None).await
+                })
+                .await;
+            let (primary, notice) = match made {
+                Ok(metadata) => (metadata.primary, None),
+                Err(error) => (None, Some(format!("no new version ({error}): rotate it"))),
+            };
+            told.push(QuarantinedKey {
+                key: path,
+                stopped: Vec::new(),
+                abandoned: Vec::new(),
+                primary,
+                notice,
+            });
+        }
+        told
+    }
+}

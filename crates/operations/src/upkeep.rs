@@ -1,0 +1,46 @@
+//! What the service does by itself, every few seconds: wipe expired keys, pay the log what it is owed,
+//! replace what a quarantine stopped, destroy what is due.
+
+use std::sync::Arc;
+
+use claviger_kms::{Action, KmsError, Result};
+use claviger_policy::{Permit, action};
+
+use crate::{Caller, LocalKms, Operations};
+
+impl Operations {
+    /// One round; to be called every few seconds. Whatever fails is logged and tried again in the next.
+    ///
+    /// # Errors
+    /// [`KmsError::Unavailable`] when the operating system gives no random bytes.
+    pub async fn keep_up(self: &Arc<Self>) -> Result<(), KmsError> {
+        self.hierarchy.sweep();
+        let service = self.local_kms(Caller::of_schedule()?);
+        if let Err(error) = self.pay_the_log().await {
+            tracing::warn!(%error, "changes made in an emergency are still not in the audit log");
+        }
+        service.replace_all_stopped().await;
+        service.destroy_due().await;
+        Ok(())
+    }
+}
+
+impl LocalKms {
+    /// Keys that a quarantine left without a primary version, as when the token was away.
+    async fn replace_all_stopped(&self) {
+        for key in self.operations().hierarchy.without_primary() {
+            let made = self
+                .internal_change(Action::Rotate, &key, None, async || {
+                    let permit = Permit::<action::Rotate>::of_schedule(key.clone());
+                    self.operations().hierarchy.rotate(permit, None).await
+                })
+                .await;
+            match made {
+                Ok(_) => tracing::info!(%key, "a quarantined key has a new primary version"),
+                Err(error) => {
+                    tracing::warn!(%key, %error, "a quarantined key has no primary version")
+                }
+            }
+        }
+    }
+}
