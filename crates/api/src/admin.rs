@@ -17,7 +17,7 @@ use crate::{
     door::Door,
     health,
     json::{Json, Reply},
-    keys,
+    keys, lifecycle,
     problem::Result,
 };
 
@@ -31,6 +31,13 @@ pub fn admin_router(operations: Arc<Operations>, limits: Limits) -> Router {
         ("/v1/rotate", post(rotate)),
         ("/v1/enable-version", post(enable_version)),
         ("/v1/disable-version", post(disable_version)),
+        ("/v1/quarantine", post(lifecycle::quarantine)),
+        ("/v1/disable-key", post(lifecycle::disable_key)),
+        ("/v1/enable-key", post(lifecycle::enable_key)),
+        ("/v1/retire-key", post(lifecycle::retire_key)),
+        ("/v1/schedule-destroy", post(lifecycle::schedule_destroy)),
+        ("/v1/cancel-destroy", post(lifecycle::cancel_destroy)),
+        ("/v1/approve", post(lifecycle::approve)),
         ("/v1/status", get(health::status)),
         ("/livez", get(health::livez)),
         ("/readyz", get(health::readyz)),

@@ -8,6 +8,7 @@ mod door;
 mod health;
 mod json;
 mod keys;
+mod lifecycle;
 mod limits;
 mod listener;
 mod problem;

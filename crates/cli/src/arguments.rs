@@ -75,6 +75,7 @@ pub(crate) enum Command {
     /// Make, see and rotate keys
     #[command(subcommand, after_help = commands::key::EXAMPLES)]
     Key(commands::key::KeyCommand),
+    Approve(commands::key_lifecycle::ApproveArguments),
     DataKey(commands::data_key::DataKeyArguments),
     Encrypt(commands::encrypt::EncryptArguments),
     Decrypt(commands::decrypt::DecryptArguments),

@@ -10,6 +10,7 @@ pub(crate) mod inspect;
 pub(crate) mod key;
 pub(crate) mod key_change;
 pub(crate) mod key_create;
+pub(crate) mod key_lifecycle;
 pub(crate) mod key_see;
 pub(crate) mod open;
 mod open_tree;
@@ -30,7 +31,7 @@ pub(crate) async fn run(
     command: Command,
 ) -> Result<Option<Reply>> {
     match command {
-        Command::Key(command) => key::run(session, command).await.map(Some),
+        Command::Key(command) => key::run(session, client, command).await.map(Some),
         Command::DataKey(arguments) => data_key::run(session, arguments).await,
         Command::Encrypt(arguments) => encrypt::run(session, arguments).await.map(Some),
         Command::Decrypt(arguments) => decrypt::run(session, arguments).await.map(|()| None),
@@ -39,6 +40,7 @@ pub(crate) async fn run(
         Command::Cat(arguments) => cat::run(session, arguments).await.map(|()| None),
         Command::Inspect(arguments) => inspect::run(session, arguments).await.map(Some),
         Command::Rewrap(arguments) => rewrap::run(session, arguments).await,
+        Command::Approve(arguments) => key_lifecycle::approve(client, arguments).await.map(Some),
         Command::Status => status::run(client).await.map(Some),
         Command::Explain(arguments) => explain::run(&arguments).map(Some),
         Command::Completion(arguments) => completion::completion(&arguments).map(Some),

@@ -99,7 +99,7 @@ impl KeyManagementService for Client {
 }
 
 /// A request that has a name creates nothing twice.
-fn repeat_if_named(name: Option<&IdempotencyKey>) -> Repeat {
+pub(crate) fn repeat_if_named(name: Option<&IdempotencyKey>) -> Repeat {
     if name.is_some() { Repeat::Safe } else { Repeat::Never }
 }
 

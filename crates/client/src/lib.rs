@@ -9,6 +9,7 @@ mod connector;
 mod endpoint;
 mod failure;
 mod key_service;
+mod lifecycle;
 mod tls;
 
 pub use client::Client;

@@ -43,7 +43,7 @@ pub use key_messages::{
 };
 pub use key_path::KeyPath;
 pub use lifecycle_messages::{
-    Approval, KeyLifecycle, KeyRequest, QuarantineFacts, QuarantineKey, QuarantineReason,
+    Approval, Approve, KeyLifecycle, KeyRequest, QuarantineFacts, QuarantineKey, QuarantineReason,
     QuarantineReport, QuarantinedKey, ScheduleDestroy,
 };
 pub use principal::Principal;

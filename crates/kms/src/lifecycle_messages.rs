@@ -32,7 +32,7 @@ pub trait KeyLifecycle: Send + Sync {
     /// Cancels a scheduled destruction; the version is disabled again.
     async fn cancel_destroy(&self, request: VersionRequest) -> Result<KeyMetadata>;
     /// Approves another person's request.
-    async fn approve(&self, id: ApprovalId) -> Result<Approval>;
+    async fn approve(&self, request: Approve) -> Result<Approval>;
 }
 
 /// A request about a whole key.
@@ -161,6 +161,14 @@ impl ScheduleDestroy {
             self.days
         )))
     }
+}
+
+/// A request to approve.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Approve {
+    /// The approval, as the refusal named it.
+    pub id: ApprovalId,
 }
 
 /// A request that waits for, or has, a second person's word.

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use claviger_kms::{
-    Approval, ApprovalId, KeyLifecycle, KeyMetadata, KeyRequest, QuarantineKey, QuarantineReport,
+    Approval, Approve, KeyLifecycle, KeyMetadata, KeyRequest, QuarantineKey, QuarantineReport,
     Result, ScheduleDestroy, VersionRequest,
 };
 
@@ -34,7 +34,7 @@ impl KeyLifecycle for LocalKms {
         self.to_the_end(|kms| async move { kms.cancel_destroy_recorded(request).await }).await
     }
 
-    async fn approve(&self, id: ApprovalId) -> Result<Approval> {
-        self.to_the_end(|kms| async move { kms.approve_recorded(id).await }).await
+    async fn approve(&self, request: Approve) -> Result<Approval> {
+        self.to_the_end(|kms| async move { kms.approve_recorded(request.id).await }).await
     }
 }

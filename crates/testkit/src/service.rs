@@ -14,7 +14,7 @@ use axum::Router;
 use claviger_api::{Limits, Listener, admin_router, data_router, serve};
 use claviger_audit::{AuditConfig, AuditLog};
 use claviger_client::{Client, ClientConfig};
-use claviger_hierarchy::{Hierarchy, HierarchyConfig, init_root};
+use claviger_hierarchy::{Hierarchy, HierarchyConfig, Pace, init_root};
 use claviger_keystore::{KeyStore, SqliteStore};
 use claviger_kms::Principal;
 use claviger_operations::Operations;
@@ -49,6 +49,14 @@ impl Service {
     /// # Panics
     /// When any part of it does not start.
     pub async fn start_with(policy: &str, limits: Limits) -> Self {
+        Self::start_at_pace(policy, limits, Pace::REAL).await
+    }
+
+    /// The same, with days of another length.
+    ///
+    /// # Panics
+    /// When any part of it does not start.
+    pub async fn start_at_pace(policy: &str, limits: Limits, pace: Pace) -> Self {
         let soft_hsm = SoftHsm::new();
         let folder = tempfile::Builder::new().prefix("claviger-service-").tempdir().unwrap();
         let config = soft_hsm.token_config();
@@ -64,6 +72,7 @@ impl Service {
         let (audit, recovered) = AuditLog::open(audit).await.unwrap();
         let mut config = HierarchyConfig::default();
         config.require_locked = false;
+        config.pace = pace;
         config.lowest_generation = recovered.highest_generation;
         let hierarchy = Hierarchy::open(token, store, config).await.unwrap();
         let policy = Policy::parse(policy).unwrap();

@@ -1,9 +1,10 @@
 //! `claviger key`: which command on keys, and how a key is told.
 
 use clap::Subcommand;
+use claviger_client::Client;
 use claviger_kms::KeyMetadata;
 
-use super::{key_change, key_create, key_see};
+use super::{key_change, key_create, key_lifecycle, key_see};
 use crate::{
     error::Result,
     reply::{Lines, Reply, printable, table},
@@ -22,9 +23,15 @@ pub(crate) enum KeyCommand {
     SetPrimary(key_change::SetPrimaryArguments),
     Enable(key_change::EnableArguments),
     Disable(key_change::DisableArguments),
+    Quarantine(key_lifecycle::QuarantineArguments),
+    Retire(key_lifecycle::RetireArguments),
+    Destroy(key_lifecycle::DestroyArguments),
+    CancelDestroy(key_lifecycle::CancelDestroyArguments),
+    /// Show which state a version can go to from which, and what that needs
+    States,
 }
 
-pub(crate) async fn run(session: &Session, command: KeyCommand) -> Result<Reply> {
+pub(crate) async fn run(session: &Session, client: &Client, command: KeyCommand) -> Result<Reply> {
     match command {
         KeyCommand::Create(arguments) => key_create::run(session, arguments).await,
         KeyCommand::List(arguments) => key_see::list(session, arguments).await,
@@ -35,8 +42,15 @@ pub(crate) async fn run(session: &Session, command: KeyCommand) -> Result<Reply>
             key_change::create_version(session, arguments).await
         }
         KeyCommand::SetPrimary(arguments) => key_change::set_primary(session, arguments).await,
-        KeyCommand::Enable(arguments) => key_change::enable(session, arguments).await,
-        KeyCommand::Disable(arguments) => key_change::disable(session, arguments).await,
+        KeyCommand::Enable(arguments) => key_change::enable(session, client, arguments).await,
+        KeyCommand::Disable(arguments) => key_change::disable(session, client, arguments).await,
+        KeyCommand::Quarantine(arguments) => key_lifecycle::quarantine(client, arguments).await,
+        KeyCommand::Retire(arguments) => key_lifecycle::retire(client, arguments).await,
+        KeyCommand::Destroy(arguments) => key_lifecycle::destroy(client, arguments).await,
+        KeyCommand::CancelDestroy(arguments) => {
+            key_lifecycle::cancel_destroy(client, arguments).await
+        }
+        KeyCommand::States => key_lifecycle::states(),
     }
 }
 
@@ -54,6 +68,10 @@ pub(crate) fn reply_of(key: &KeyMetadata) -> Result<Reply> {
         .with_text("owner", &key.details.owner);
     for (name, value) in &key.details.tags {
         lines = lines.with("tag", format!("{name}={value}"));
+    }
+    if let Some(facts) = &key.quarantine {
+        let by = facts.by.as_str();
+        lines = lines.with("last quarantine", format!("{} by {by}", facts.at));
     }
     for notice in &key.notices {
         lines = lines.with("notice", notice);
@@ -82,5 +100,7 @@ Examples:
   claviger key tree us-east-1
   claviger key rotate us-east-1/payments
   claviger key disable us-east-1/payments 1
+  claviger key quarantine us-east-1/payments --reason misuse-suspected
+  claviger key destroy us-east-1/payments 1 --days 14
 
 Commands that change something use the admin socket.";

@@ -2,7 +2,10 @@
 //! versions.
 
 use clap::Args;
-use claviger_kms::{CreateVersion, KeyPath, KeyVersion, VersionRequest};
+use claviger_client::Client;
+use claviger_kms::{
+    CreateVersion, KeyLifecycle as _, KeyPath, KeyRequest, KeyVersion, VersionRequest,
+};
 
 use super::{
     key::reply_of,
@@ -50,20 +53,34 @@ pub(crate) struct SetPrimaryArguments {
     of: VersionArguments,
 }
 
-/// Let a disabled version open again what it wrapped
+/// A whole key, or one version of it.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  claviger key enable us-east-1/payments 1")]
-pub(crate) struct EnableArguments {
-    #[command(flatten)]
-    of: VersionArguments,
+pub(crate) struct KeyOrVersion {
+    /// The key
+    #[arg(value_name = "PATH")]
+    key: KeyPath,
+    /// Number of the version; the whole key if left out
+    version: Option<KeyVersion>,
 }
 
-/// Stop a version: what it wrapped does not open until it is enabled again
+/// Let a disabled version open again what it wrapped, or take a whole key into use again
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  claviger key disable us-east-1/payments 1")]
+#[command(
+    after_help = "Examples:\n  claviger key enable us-east-1/payments 1\n  claviger key enable us-east-1/payments"
+)]
+pub(crate) struct EnableArguments {
+    #[command(flatten)]
+    of: KeyOrVersion,
+}
+
+/// Stop a version, or a whole key: nothing opens under it until it is enabled again
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  claviger key disable us-east-1/payments 1\n  claviger key disable us-east-1/payments"
+)]
 pub(crate) struct DisableArguments {
     #[command(flatten)]
-    of: VersionArguments,
+    of: KeyOrVersion,
 }
 
 pub(crate) async fn rotate(session: &Session, arguments: RotateArguments) -> Result<Reply> {
@@ -90,12 +107,28 @@ pub(crate) async fn set_primary(
     reply_of(&session.service.set_primary(arguments.of.into()).await?)
 }
 
-pub(crate) async fn enable(session: &Session, arguments: EnableArguments) -> Result<Reply> {
-    reply_of(&session.service.enable_version(arguments.of.into()).await?)
+pub(crate) async fn enable(
+    session: &Session,
+    client: &Client,
+    arguments: EnableArguments,
+) -> Result<Reply> {
+    let KeyOrVersion { key, version } = arguments.of;
+    reply_of(&match version {
+        Some(version) => session.service.enable_version(VersionRequest { key, version }).await?,
+        None => client.enable_key(KeyRequest { key }).await?,
+    })
 }
 
-pub(crate) async fn disable(session: &Session, arguments: DisableArguments) -> Result<Reply> {
-    reply_of(&session.service.disable_version(arguments.of.into()).await?)
+pub(crate) async fn disable(
+    session: &Session,
+    client: &Client,
+    arguments: DisableArguments,
+) -> Result<Reply> {
+    let KeyOrVersion { key, version } = arguments.of;
+    reply_of(&match version {
+        Some(version) => session.service.disable_version(VersionRequest { key, version }).await?,
+        None => client.disable_key(KeyRequest { key }).await?,
+    })
 }
 
 impl From<VersionArguments> for VersionRequest {
@@ -108,6 +141,15 @@ impl From<VersionArguments> for VersionRequest {
 mod tests {
     use super::*;
     use crate::{problem::Problem, session::tests::Bench};
+
+    /// A client that the commands on versions do not use.
+    fn nobody() -> Client {
+        Client::new(claviger_client::ClientConfig::new("/nowhere"))
+    }
+
+    fn one(version: u32) -> KeyOrVersion {
+        KeyOrVersion { key: "eu/pay".parse().unwrap(), version: KeyVersion::new(version) }
+    }
 
     fn of(version: u32) -> VersionArguments {
         let version = KeyVersion::new(version).unwrap();
@@ -131,9 +173,9 @@ mod tests {
         assert_eq!(states(&made), ["enabled", "primary", "pending"]);
         let done = set_primary(session, SetPrimaryArguments { of: of(3) }).await.unwrap();
         assert_eq!(states(&done), ["enabled", "enabled", "primary"]);
-        let done = disable(session, DisableArguments { of: of(1) }).await.unwrap();
+        let done = disable(session, &nobody(), DisableArguments { of: one(1) }).await.unwrap();
         assert_eq!(states(&done), ["disabled", "enabled", "primary"]);
-        let done = enable(session, EnableArguments { of: of(1) }).await.unwrap();
+        let done = enable(session, &nobody(), EnableArguments { of: one(1) }).await.unwrap();
         assert_eq!(states(&done), ["enabled", "enabled", "primary"]);
     }
 
@@ -151,9 +193,11 @@ mod tests {
     #[tokio::test]
     async fn an_unknown_version_and_a_forbidden_step_are_refused() {
         let bench = Bench::new(b"");
-        let unknown = enable(&bench.session, EnableArguments { of: of(9) }).await.unwrap_err();
+        let unknown =
+            enable(&bench.session, &nobody(), EnableArguments { of: one(9) }).await.unwrap_err();
         assert_eq!(unknown.problem(), Problem::NotFound);
-        let primary = disable(&bench.session, DisableArguments { of: of(1) }).await.unwrap_err();
+        let primary =
+            disable(&bench.session, &nobody(), DisableArguments { of: one(1) }).await.unwrap_err();
         assert_eq!(primary.problem(), Problem::KeyUnusable);
     }
 }
