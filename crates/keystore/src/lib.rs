@@ -9,4 +9,6 @@ mod store;
 pub use error::StoreError;
 pub use record::{KeyRecord, Material, Quarantine, QuarantineReason, VersionRecord};
 pub use sqlite::SqliteStore;
-pub use store::{Commit, Document, KeyStore, PutDocument, PutRecord, StoredHead, StoredRecord};
+pub use store::{
+    Commit, Document, KeyStore, NamedDocument, PutDocument, PutRecord, StoredHead, StoredRecord,
+};
