@@ -10,8 +10,8 @@ use std::sync::Arc;
 use claviger_cobblestone as cobblestone;
 use claviger_keystore::KeyRecord;
 use claviger_kms::{
-    Binding, Ciphertext, CiphertextKind, Derivation, KeyId, KeyPath, KeyState, KeyVersion, KmsError,
-    Purpose, Result, Role, Salt, SecretBytes, SecretKey, VersionUse,
+    Binding, Ciphertext, CiphertextKind, Derivation, KeyId, KeyPath, KeyState, KeyVersion,
+    KmsError, Purpose, Result, Role, Salt, SecretBytes, SecretKey, VersionUse,
 };
 use claviger_policy::{Permit, action};
 
@@ -156,7 +156,10 @@ impl Hierarchy {
         self.certain().await?;
         let record = self.record(permit.key())?;
         if record.purpose != Purpose::Encryption {
-            return Err(KmsError::invalid(format!("the key {} signs; it wraps nothing", record.path)));
+            return Err(KmsError::invalid(format!(
+                "the key {} signs; it wraps nothing",
+                record.path
+            )));
         }
         Ok((record.id, primary_of(&record)?))
     }

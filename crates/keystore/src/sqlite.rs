@@ -28,8 +28,8 @@ use claviger_kms::KeyId;
 use tokio::sync::watch;
 
 use crate::{
-    Commit, Document, KeyStore, NamedDocument, PutDocument, StoreError, StoredHead, StoredRecord, rules,
-    sqlite::worker::Worker,
+    Commit, Document, KeyStore, NamedDocument, PutDocument, StoreError, StoredHead, StoredRecord,
+    rules, sqlite::worker::Worker,
 };
 
 /// A key store in one SQLite file. Dropping it waits for what is under way, folds the write-ahead log

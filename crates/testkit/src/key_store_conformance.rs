@@ -8,7 +8,8 @@
 use std::{sync::Arc, time::Duration};
 
 use claviger_keystore::{
-    Commit, Document, KeyStore, NamedDocument, PutDocument, PutRecord, StoreError, StoredHead, StoredRecord,
+    Commit, Document, KeyStore, NamedDocument, PutDocument, PutRecord, StoreError, StoredHead,
+    StoredRecord,
 };
 use claviger_kms::KeyId;
 use tokio::time::{sleep, timeout};
@@ -190,7 +191,10 @@ async fn documents_come_by_prefix_in_order_and_in_pages(store: Arc<dyn KeyStore>
     let page = async |prefix, after, limit| -> Vec<String> {
         let found = store.documents(prefix, after, limit).await.unwrap();
         let whole = |named: NamedDocument| {
-            assert_eq!((named.document.revision, named.document.bytes), (1, named.name.clone().into()));
+            assert_eq!(
+                (named.document.revision, named.document.bytes),
+                (1, named.name.clone().into())
+            );
             named.name
         };
         found.into_iter().map(whole).collect()
