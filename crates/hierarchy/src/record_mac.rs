@@ -67,20 +67,14 @@ impl RecordMac {
         self.of_facts(text).ct_eq(mac).into()
     }
 
-    /// The MAC of a document beside the tree, at one revision.
-    pub(crate) fn of_document(&self, name: &str, revision: u64, body: &[u8]) -> [u8; 32] {
-        let fields = Canonical::new("claviger/1/document").u32(self.number).text(name);
-        self.mac(&fields.u64(revision).bytes(body).finish())
+    /// The MAC of a document beside the records.
+    pub(crate) fn of_document(&self, name: &str, text: &str) -> [u8; 32] {
+        let label = Canonical::new("claviger/1/document").u32(self.number);
+        self.mac(&label.text(name).text(text).finish())
     }
 
-    pub(crate) fn document_is_genuine(
-        &self,
-        name: &str,
-        revision: u64,
-        body: &[u8],
-        mac: &[u8],
-    ) -> bool {
-        self.of_document(name, revision, body).ct_eq(mac).into()
+    pub(crate) fn document_is_genuine(&self, name: &str, text: &str, mac: &[u8]) -> bool {
+        self.of_document(name, text).ct_eq(mac).into()
     }
 
     /// 16 hexadecimal digits that tell key materials apart: nobody without this key can test a guess.

@@ -56,6 +56,10 @@ pub trait KeyStore: Send + Sync + fmt::Debug {
         Ok(revision)
     }
 
+    /// Erases what the store's own files still hold of earlier versions of records, after a destruction.
+    /// Copies and backups are not reached.
+    async fn purge(&self) -> Result<(), StoreError>;
+
     /// The generation (0 in an empty store), whenever it changes (also by other processes, where the
     /// store is shared).
     fn watch(&self) -> tokio::sync::watch::Receiver<u64>;

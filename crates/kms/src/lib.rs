@@ -11,6 +11,7 @@ mod error;
 mod ids;
 mod key_messages;
 mod key_path;
+mod lifecycle_messages;
 mod principal;
 mod purpose;
 mod secret;
@@ -33,13 +34,19 @@ pub use data_messages::{
 };
 pub use derivation::{Derivation, Role, Salt};
 pub use error::{ErrorCode, KmsError, Result};
-pub use ids::{CampaignId, EnvelopeId, IdempotencyKey, KeyId, KeyVersion, RequestId, StoreId};
+pub use ids::{
+    ApprovalId, CampaignId, EnvelopeId, IdempotencyKey, KeyId, KeyVersion, RequestId, StoreId,
+};
 pub use jiff::Timestamp;
 pub use key_messages::{
     CreateKey, CreateVersion, KeyDetails, KeyMetadata, KeyPage, ListKeys, VersionMetadata,
     VersionRequest,
 };
 pub use key_path::KeyPath;
+pub use lifecycle_messages::{
+    Approval, KeyLifecycle, KeyRequest, QuarantineFacts, QuarantineKey, QuarantineReason,
+    QuarantineReport, QuarantinedKey, ScheduleDestroy,
+};
 pub use principal::Principal;
 pub use purpose::{Protection, Purpose};
 pub use secret::{SecretBytes, SecretKey, fill_random};

@@ -16,8 +16,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use claviger_hierarchy::{CheckedDocument, Hierarchy, RewrapUse};
-use claviger_keystore::PutDocument;
+use claviger_hierarchy::{Hierarchy, RewrapUse};
 use claviger_kms::{
     Campaign, CampaignId, CampaignMode, CampaignName, CampaignState, KeyId, KeyPath, KmsError,
     Result, Timestamp,
@@ -59,11 +58,13 @@ impl Campaigns {
         let mut known = HashMap::new();
         let mut after: Option<String> = None;
         loop {
-            let page = hierarchy.documents(PREFIX, after.as_deref(), PAGE).await?;
-            let Some(last) = page.last() else { break };
-            after = Some(last.name.clone());
-            for campaign in page.into_iter().filter_map(|document| read(document).ok()) {
-                known.insert(campaign.id, Known::of(&campaign));
+            let names = hierarchy.document_names(PREFIX, after.as_deref(), PAGE).await?;
+            let Some(last) = names.last() else { break };
+            after = Some(last.clone());
+            for name in &names {
+                if let Ok(Some(campaign)) = read(hierarchy, name).await {
+                    known.insert(campaign.id, Known::of(&campaign));
+                }
             }
         }
         Ok(Self { known: Mutex::new(known), opening: tokio::sync::Mutex::new(()) })
@@ -129,27 +130,24 @@ impl Campaigns {
 
     /// The record, as the store has it.
     pub(crate) async fn read(&self, hierarchy: &Hierarchy, id: CampaignId) -> Result<Campaign> {
-        let found = hierarchy.document(&name_of(id)).await?;
-        let campaign = read(found.ok_or_else(|| not_found(id))?)?;
+        let campaign = read(hierarchy, &name_of(id)).await?.ok_or_else(|| not_found(id))?;
         self.note(&campaign);
         Ok(campaign)
     }
 
     /// Writes a record of the revision after the one the store has.
     pub(crate) async fn write(&self, hierarchy: &Hierarchy, campaign: &Campaign) -> Result<()> {
-        let stored = Stored { format: FORMAT, campaign: campaign.clone() };
-        let bytes = serde_json::to_vec(&stored)
-            .map_err(|_| KmsError::invalid("the campaign cannot be written as JSON"))?;
-        if bytes.len() > MAX_RECORD {
+        let value = Stored { format: FORMAT, campaign: campaign.clone() };
+        let length = serde_json::to_vec(&value).map_or(usize::MAX, |text| text.len());
+        if length > MAX_RECORD {
             return Err(KmsError::invalid(format!(
-                "the campaign's record would have {} bytes; at most {MAX_RECORD} are allowed: open \
-                 several campaigns with fewer sources each",
-                bytes.len()
+                "the campaign's record would have {length} bytes; at most {MAX_RECORD} are allowed: \
+                 open several campaigns with fewer sources each"
             )));
         }
-        let expected_revision = campaign.revision.checked_sub(1).filter(|revision| *revision > 0);
-        let put = PutDocument { name: name_of(campaign.id), expected_revision, bytes };
-        if let Err(error) = hierarchy.put_documents(vec![put]).await {
+        let name = name_of(campaign.id);
+        let expected = campaign.revision.checked_sub(1).filter(|revision| *revision > 0);
+        if let Err(error) = hierarchy.put_document(&name, expected, &value).await {
             // It may have been written all the same.
             let _ = self.read(hierarchy, campaign.id).await;
             return Err(error);
@@ -172,8 +170,8 @@ impl Campaigns {
         ended.retain(|known| known.state != CampaignState::Open);
         for known in ended.into_iter().skip(KEPT_ENDED) {
             let name = name_of(known.id);
-            let removed = match hierarchy.document(&name).await {
-                Ok(Some(found)) => hierarchy.remove_document(&name, found.revision).await,
+            let removed = match hierarchy.document_revision(&name).await {
+                Ok(Some(revision)) => hierarchy.remove_document(&name, revision).await,
                 Ok(None) => Ok(()),
                 Err(error) => Err(error),
             };
@@ -214,20 +212,15 @@ fn no_campaign(id: CampaignId, key: &KeyPath) -> KmsError {
     KmsError::conflict(format!("the key {key} has no campaign {id}"))
 }
 
-fn read(document: CheckedDocument) -> Result<Campaign> {
-    let (name, revision) = (document.name.clone(), document.revision);
-    let stored: Option<Stored> = serde_json::from_slice(&document.whole()?).ok();
-    match stored {
-        Some(Stored { format: FORMAT, campaign })
-            if name_of(campaign.id) == name && campaign.revision == revision =>
-        {
-            Ok(campaign)
-        }
-        _ => {
-            tracing::error!(name, "a campaign's record is of a format this release does not read");
-            Err(KmsError::unavailable("the campaign's record is not one this release reads"))
-        }
+async fn read(hierarchy: &Hierarchy, name: &str) -> Result<Option<Campaign>> {
+    let Some(found) = hierarchy.document::<Stored>(name).await? else { return Ok(None) };
+    let Stored { format, campaign } = found.value;
+    let (revision, itself) = (campaign.revision, name_of(campaign.id));
+    if format != FORMAT || itself != name || revision != found.revision {
+        tracing::error!(name, format, "a campaign's record is not one this release reads");
+        return Err(KmsError::unavailable("the campaign's record is not one this release reads"));
     }
+    Ok(Some(campaign))
 }
 
 fn name_of(id: CampaignId) -> String {

@@ -24,7 +24,7 @@ use claviger_kms::{KeyId, KeyVersion, KmsError, Principal, Result, Timestamp, Ve
 use tokio::sync::mpsc;
 
 pub(crate) use counters::UseKind;
-use counters::VersionCounters;
+use counters::{StoredUsage, VersionCounters};
 pub(crate) use pending::Pending;
 use writer::Writer;
 
@@ -70,9 +70,10 @@ impl Usage {
         if let Some(counters) = self.cached(key_id, version) {
             return Ok(counters.now());
         }
-        match self.hierarchy.document(&counters::name_of(key_id, version)).await? {
+        let name = counters::name_of(key_id, version);
+        match self.hierarchy.document::<StoredUsage>(&name).await? {
             None => Ok(VersionUsage::none(version)),
-            Some(document) => counters::read(&document.whole()?, version).ok_or_else(|| {
+            Some(stored) => stored.value.of(version).ok_or_else(|| {
                 KmsError::unavailable("the usage counters are not ones this release reads")
             }),
         }
@@ -97,12 +98,15 @@ impl Usage {
     /// Counters that go on from what is stored. Counting that was altered or damaged begins anew, which its
     /// `counted_since` and the log say.
     async fn load(&self, key_id: KeyId, version: KeyVersion) -> Result<Arc<VersionCounters>> {
-        let found = self.hierarchy.document(&counters::name_of(key_id, version)).await?;
-        let revision = found.as_ref().map(|document| document.revision);
-        let body = found.and_then(|document| document.body);
-        let stored = body.and_then(|body| counters::read(&body, version));
+        let name = counters::name_of(key_id, version);
+        let (revision, stored) = match self.hierarchy.document::<StoredUsage>(&name).await {
+            Ok(Some(stored)) => (Some(stored.revision), stored.value.of(version)),
+            Ok(None) => (None, None),
+            // Fails again if it is the store that is out of reach.
+            Err(_) => (self.hierarchy.document_revision(&name).await?, None),
+        };
         if stored.is_none() && revision.is_some() {
-            tracing::error!(%key_id, %version, "usage counters are not readable and begin anew");
+            tracing::error!(name, "usage counters are not readable and begin anew");
         }
         let loaded = VersionCounters::new(key_id, version, revision, stored, Timestamp::now());
         let mut shard = self.shard(key_id).write().unwrap_or_else(PoisonError::into_inner);

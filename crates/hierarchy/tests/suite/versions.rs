@@ -4,7 +4,7 @@ use claviger_kms::{
 };
 use claviger_policy::action;
 
-use crate::{Site, path};
+use crate::{Site, path, request};
 
 fn version(number: u32) -> KeyVersion {
     KeyVersion::new(number).unwrap()
@@ -152,10 +152,10 @@ async fn a_disabled_version_opens_nothing_until_enabled() {
     let tree = site.open().await;
     site.create(&tree, "eu").await.unwrap();
     let (plain, wrapped) = site.data_key(&tree, "eu").await;
-    let primary = tree.disable_version(site.permit("eu"), version(1)).await.unwrap_err();
+    let primary = tree.disable_version(site.permit("eu"), version(1), request()).await.unwrap_err();
     assert!(matches!(primary, KmsError::KeyUnusable { .. }), "{primary}");
     site.rotate(&tree, "eu").await.unwrap();
-    tree.disable_version(site.permit("eu"), version(1)).await.unwrap();
+    tree.disable_version(site.permit("eu"), version(1), request()).await.unwrap();
     let refused = site.unwrap(&tree, "eu", &wrapped).await.unwrap_err();
     assert!(matches!(refused, KmsError::KeyUnusable { .. }), "{refused}");
     let permit = site.permit::<action::Rewrap>("eu");
@@ -164,7 +164,7 @@ async fn a_disabled_version_opens_nothing_until_enabled() {
         .await
         .unwrap_err();
     assert!(matches!(rewrap, KmsError::KeyUnusable { .. }), "{rewrap}");
-    tree.enable_version(site.permit("eu"), version(1)).await.unwrap();
+    tree.enable_version(site.permit("eu"), version(1), None).await.unwrap();
     assert!(site.unwrap(&tree, "eu", &wrapped).await.unwrap().is_same_as(&plain));
 }
 

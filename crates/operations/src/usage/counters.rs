@@ -13,7 +13,7 @@ use std::{
     },
 };
 
-use claviger_keystore::PutDocument;
+use claviger_hierarchy::NewDocument;
 use claviger_kms::{CallerUsage, KeyId, KeyVersion, Principal, Timestamp, Uses, VersionUsage};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
@@ -74,9 +74,9 @@ pub(super) enum Reserve {
 }
 
 /// The body of a document.
-#[derive(Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Stored {
+pub(super) struct StoredUsage {
     format: u32,
     usage: VersionUsage,
 }
@@ -88,6 +88,13 @@ pub(super) enum Ahead {
     Block,
     /// Not at all: nothing is counted any more.
     Nothing,
+}
+
+impl StoredUsage {
+    /// The usage of this version; `None` if this release does not read it.
+    pub(super) fn of(self, version: KeyVersion) -> Option<VersionUsage> {
+        (self.format == FORMAT && self.usage.version == version).then_some(self.usage)
+    }
 }
 
 impl VersionCounters {
@@ -148,19 +155,18 @@ impl VersionCounters {
     }
 
     /// The document to write.
-    pub(super) fn to_write(&self, ahead: Ahead) -> Option<(PutDocument, VersionUsage)> {
+    pub(super) fn to_write(&self, ahead: Ahead) -> NewDocument<StoredUsage> {
         self.asked.swap(false, AcqRel);
         let usage = self.usage(|caller| caller.marks(ahead));
-        let bytes = serde_json::to_vec(&Stored { format: FORMAT, usage: usage.clone() }).ok()?;
         let expected_revision = Some(self.revision.load(Acquire)).filter(|revision| *revision > 0);
         let name = name_of(self.key_id, self.version);
-        Some((PutDocument { name, expected_revision, bytes }, usage))
+        NewDocument { name, expected_revision, value: StoredUsage { format: FORMAT, usage } }
     }
 
     /// These marks are durable, in a document of this revision.
-    pub(super) fn written(&self, revision: u64, usage: &VersionUsage, ahead: Ahead) {
+    pub(super) fn written(&self, revision: u64, stored: &StoredUsage, ahead: Ahead) {
         self.revision.store(revision, Release);
-        for marks in &usage.callers {
+        for marks in &stored.usage.callers {
             let caller = match &marks.principal {
                 None => Arc::clone(&self.others),
                 Some(principal) => self.caller(principal),
@@ -345,12 +351,6 @@ impl Counter {
         self.count.load(Relaxed) != self.durable_count.load(Acquire)
             || self.last.load(Relaxed) != self.durable_last.load(Acquire)
     }
-}
-
-/// The usage in a document of this version.
-pub(super) fn read(body: &[u8], version: KeyVersion) -> Option<VersionUsage> {
-    let stored: Stored = serde_json::from_slice(body).ok()?;
-    (stored.format == FORMAT && stored.usage.version == version).then_some(stored.usage)
 }
 
 pub(super) fn name_of(key_id: KeyId, version: KeyVersion) -> String {

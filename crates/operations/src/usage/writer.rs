@@ -79,18 +79,11 @@ pub(super) async fn save_exactly(hierarchy: &Hierarchy, all: &[Arc<VersionCounte
 }
 
 async fn save(hierarchy: &Hierarchy, batch: &[Arc<VersionCounters>], ahead: Ahead) -> Result<()> {
-    let mut puts = Vec::with_capacity(batch.len());
-    let mut written = Vec::with_capacity(batch.len());
-    for counters in batch {
-        if let Some((put, usage)) = counters.to_write(ahead) {
-            let revision = put.expected_revision.unwrap_or(0).saturating_add(1);
-            puts.push(put);
-            written.push((counters, revision, usage));
-        }
-    }
-    hierarchy.put_documents(puts).await?;
-    for (counters, revision, usage) in written {
-        counters.written(revision, &usage, ahead);
+    let documents: Vec<_> = batch.iter().map(|counters| counters.to_write(ahead)).collect();
+    hierarchy.put_documents(documents.clone()).await?;
+    for (counters, document) in batch.iter().zip(documents) {
+        let revision = document.expected_revision.unwrap_or(0).saturating_add(1);
+        counters.written(revision, &document.value, ahead);
     }
     Ok(())
 }
@@ -99,8 +92,8 @@ async fn save(hierarchy: &Hierarchy, batch: &[Arc<VersionCounters>], ahead: Ahea
 async fn read_again(hierarchy: &Hierarchy, batch: &[Arc<VersionCounters>]) {
     for counters in batch {
         let name = name_of(counters.key_id, counters.version);
-        if let Ok(found) = hierarchy.document(&name).await {
-            counters.set_revision(found.map_or(0, |document| document.revision));
+        if let Ok(revision) = hierarchy.document_revision(&name).await {
+            counters.set_revision(revision.unwrap_or(0));
         }
     }
 }
