@@ -1,7 +1,7 @@
 //! Who used which version of a key, how often, and when last.
 //!
-//! Counts and times never say less than what was acknowledged, also after a crash: then a count may be too
-//! high by at most [`Uses::BLOCK`], and a last use up to an hour too late.
+//! Counts and times never say less than what was acknowledged, also after a crash: each makes a count too
+//! high by at most [`Uses::BLOCK`]; a last use may be up to an hour too late.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -76,6 +76,6 @@ impl VersionUsage {
 }
 
 impl Uses {
-    /// Most by which a count is too high after a crash.
+    /// Most by which one crash makes a count too high.
     pub const BLOCK: u64 = 1024;
 }

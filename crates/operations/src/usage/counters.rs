@@ -57,7 +57,10 @@ pub(super) struct Caller {
 #[derive(Debug)]
 pub(super) struct Counter {
     count: AtomicU64,
-    last: AtomicI64,
+    /// Last use since the start. Marks are counted from it, so that they do not creep from crash to crash.
+    used: AtomicI64,
+    /// What the document said at the start: the last use before was not later.
+    floor: i64,
     durable_count: AtomicU64,
     durable_last: AtomicI64,
 }
@@ -285,7 +288,8 @@ impl Counter {
         let last = marks.last.map_or(NEVER, Timestamp::as_millisecond);
         Self {
             count: AtomicU64::new(marks.count),
-            last: AtomicI64::new(last),
+            used: AtomicI64::new(NEVER),
+            floor: last,
             durable_count: AtomicU64::new(marks.count),
             durable_last: AtomicI64::new(last),
         }
@@ -293,7 +297,7 @@ impl Counter {
 
     fn count(&self, at: i64) -> (u64, Reserve) {
         let number = self.count.fetch_add(1, Relaxed).saturating_add(1);
-        self.last.fetch_max(at, Relaxed);
+        self.used.fetch_max(at, Relaxed);
         let (count, last) = (self.durable_count.load(Acquire), self.durable_last.load(Acquire));
         let reserve = if number > count || at > last {
             Reserve::Spent
@@ -311,13 +315,18 @@ impl Counter {
     }
 
     fn now(&self) -> Uses {
-        let last = Some(self.last.load(Relaxed)).filter(|last| *last != NEVER);
+        let last = Some(self.last()).filter(|last| *last != NEVER);
         Uses { count: self.count.load(Relaxed), last: last.map(time) }
+    }
+
+    /// Also where the clock was set back: the later of both.
+    fn last(&self) -> i64 {
+        self.used.load(Relaxed).max(self.floor)
     }
 
     /// What to make durable.
     fn marks(&self, ahead: Ahead) -> Uses {
-        let (count, last) = (self.count.load(Relaxed), self.last.load(Relaxed));
+        let (count, used) = (self.count.load(Relaxed), self.used.load(Relaxed));
         if ahead == Ahead::Nothing || count == 0 {
             return self.now();
         }
@@ -325,10 +334,10 @@ impl Counter {
         let (durable, durable_last) =
             (self.durable_count.load(Acquire), self.durable_last.load(Acquire));
         let low = count.saturating_add(Uses::BLOCK / 2) > durable;
-        let old = last.saturating_add(TERM / 2) > durable_last;
+        let old = used.saturating_add(TERM / 2) > durable_last;
         Uses {
             count: if low { count.saturating_add(Uses::BLOCK) } else { durable },
-            last: Some(time(if old { last.saturating_add(TERM) } else { durable_last })),
+            last: Some(time(if old { used.saturating_add(TERM) } else { durable_last })),
         }
     }
 
@@ -349,7 +358,7 @@ impl Counter {
 
     fn is_inexact(&self) -> bool {
         self.count.load(Relaxed) != self.durable_count.load(Acquire)
-            || self.last.load(Relaxed) != self.durable_last.load(Acquire)
+            || self.last() != self.durable_last.load(Acquire)
     }
 }
 
