@@ -327,10 +327,11 @@ impl Counter {
     /// What to make durable.
     fn marks(&self, ahead: Ahead) -> Uses {
         let (count, used) = (self.count.load(Relaxed), self.used.load(Relaxed));
-        if ahead == Ahead::Nothing || count == 0 {
+        // Who was not seen since the start keeps his numbers.
+        if ahead == Ahead::Nothing || used == NEVER {
             return self.now();
         }
-        // Raised only where the reserve is low, so that an idle caller's numbers stay exact to a block.
+        // Raised only where the reserve is low.
         let (durable, durable_last) =
             (self.durable_count.load(Acquire), self.durable_last.load(Acquire));
         let low = count.saturating_add(Uses::BLOCK / 2) > durable;
