@@ -2,7 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use claviger_audit::{AuditDecision, AuditResult, Phase, Record, read_segment, segments};
 use claviger_kms::{
@@ -54,14 +57,17 @@ async fn a_call_that_is_dropped_is_carried_to_its_end() {
         let patience = Duration::from_micros(n * 40);
         drop(tokio::time::timeout(patience, admin.rotate(rotate("eu"))).await);
     }
-    // Waits for the one writer, so everything that began before is done.
-    let key = admin.rotate(rotate("eu")).await.unwrap();
-    let records = records(&service);
     let count = |phase: Phase| {
         let of_rotation = |record: &&Record| record.entry.event == Action::Rotate.into();
-        records.iter().filter(of_rotation).filter(|r| r.entry.phase == phase).count()
+        records(&service).iter().filter(of_rotation).filter(|r| r.entry.phase == phase).count()
     };
-    assert_eq!(count(Phase::Intent), count(Phase::Outcome));
+    // Those that were overtaken try again, on a busy machine for longer than this test took.
+    let begun = Instant::now();
+    while count(Phase::Intent) != count(Phase::Outcome) {
+        assert!(begun.elapsed() < Duration::from_secs(20), "a change is without its outcome");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let key = admin.describe_key(&path("eu")).await.unwrap();
     assert_eq!(key.versions.len(), count(Phase::Outcome) + 1);
     service.stop().await;
 }
