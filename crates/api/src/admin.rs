@@ -1,4 +1,4 @@
-//! The admin socket: making and changing keys, and the state of the service.
+//! The admin socket: making and changing keys, campaigns, usage, and the state of the service.
 
 use std::sync::Arc;
 
@@ -14,11 +14,13 @@ use claviger_operations::Operations;
 use crate::{
     Limits,
     caller::Kms,
+    campaigns,
     door::Door,
     health,
     json::{Json, Reply},
     keys, lifecycle,
     problem::Result,
+    usage,
 };
 
 /// The routes of the admin socket.
@@ -38,6 +40,11 @@ pub fn admin_router(operations: Arc<Operations>, limits: Limits) -> Router {
         ("/v1/schedule-destroy", post(lifecycle::schedule_destroy)),
         ("/v1/cancel-destroy", post(lifecycle::cancel_destroy)),
         ("/v1/approve", post(lifecycle::approve)),
+        (campaigns::CAMPAIGNS, get(campaigns::list)),
+        (campaigns::CAMPAIGN, get(campaigns::describe)),
+        ("/v1/open-campaign", post(campaigns::open)),
+        ("/v1/report-campaign", post(campaigns::report)),
+        (usage::USAGE, get(usage::of_key)),
         ("/v1/status", get(health::status)),
         ("/livez", get(health::livez)),
         ("/readyz", get(health::readyz)),

@@ -19,6 +19,7 @@ mod rewrap_many;
 pub(crate) mod seal;
 mod seal_tree;
 pub(crate) mod status;
+pub(crate) mod usage;
 
 use claviger_client::Client;
 
@@ -42,6 +43,7 @@ pub(crate) async fn run(
         Command::Rewrap(arguments) => rewrap::run(session, arguments).await,
         Command::Approve(arguments) => key_lifecycle::approve(client, arguments).await.map(Some),
         Command::Status => status::run(client).await.map(Some),
+        Command::Usage(arguments) => usage::run(client, arguments).await.map(Some),
         Command::Explain(arguments) => explain::run(&arguments).map(Some),
         Command::Completion(arguments) => completion::completion(&arguments).map(Some),
         Command::Man(arguments) => completion::man(&arguments).map(Some),

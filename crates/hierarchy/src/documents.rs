@@ -1,5 +1,5 @@
 //! Documents of the service beside the key records, under a MAC of their own: approvals, schedules,
-//! evidence.
+//! evidence, campaigns, usage counters.
 //!
 //! Invariant: a document is believed only if its MAC, which covers its name, matches. A single document
 //! that is put back to an older one is not noticed, since documents are not under the store head: what
@@ -10,6 +10,17 @@ use claviger_kms::{KmsError, Result};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::hierarchy::Hierarchy;
+
+/// A document to write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewDocument<T> {
+    /// Its name.
+    pub name: String,
+    /// The revision it replaces; `None` for a new document.
+    pub expected_revision: Option<u64>,
+    /// What it says.
+    pub value: T,
+}
 
 /// A document as it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,12 +63,62 @@ impl Hierarchy {
         expected_revision: Option<u64>,
         value: &T,
     ) -> Result<u64> {
+        let put = self.sealed(name.to_owned(), expected_revision, value)?;
+        Ok(self.store().put_document(put).await?)
+    }
+
+    /// Writes documents over the revisions named, all or none; the new ones are one more.
+    ///
+    /// # Errors
+    /// As [`put_document`](Self::put_document).
+    pub async fn put_documents<T: Serialize>(&self, documents: Vec<NewDocument<T>>) -> Result<()> {
+        let sealed = documents.into_iter().map(|document| {
+            self.sealed(document.name, document.expected_revision, &document.value)
+        });
+        Ok(self.store().put_documents(sealed.collect::<Result<_>>()?).await?)
+    }
+
+    /// The names of up to `limit` documents that begin with `prefix`, in their order, after `after`.
+    ///
+    /// # Errors
+    /// [`KmsError::Unavailable`].
+    pub async fn document_names(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<String>> {
+        let found = self.store().documents(prefix, after, limit).await?;
+        Ok(found.into_iter().map(|named| named.name).collect())
+    }
+
+    /// The revision of a document, whatever it says.
+    ///
+    /// # Errors
+    /// [`KmsError::Unavailable`].
+    pub async fn document_revision(&self, name: &str) -> Result<Option<u64>> {
+        Ok(self.store().document(name).await?.map(|document| document.revision))
+    }
+
+    /// Removes a document of this revision.
+    ///
+    /// # Errors
+    /// As [`put_document`](Self::put_document).
+    pub async fn remove_document(&self, name: &str, expected_revision: u64) -> Result<()> {
+        Ok(self.store().remove_document(name, expected_revision).await?)
+    }
+
+    fn sealed<T: Serialize>(
+        &self,
+        name: String,
+        expected_revision: Option<u64>,
+        value: &T,
+    ) -> Result<PutDocument> {
         let unwritable = |error: serde_json::Error| KmsError::unavailable(error.to_string());
         let text = serde_json::to_string(value).map_err(unwritable)?;
-        let mac = hex::encode(self.mac.of_document(name, &text));
+        let mac = hex::encode(self.mac.of_document(&name, &text));
         let bytes = serde_json::to_vec(&Sealed { text, mac }).map_err(unwritable)?;
-        let put = PutDocument { name: name.to_owned(), expected_revision, bytes };
-        Ok(self.store().put_document(put).await?)
+        Ok(PutDocument { name, expected_revision, bytes })
     }
 
     fn unsealed<T: DeserializeOwned>(&self, name: &str, bytes: &[u8]) -> Result<T> {

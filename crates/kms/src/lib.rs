@@ -17,6 +17,7 @@ mod purpose;
 mod secret;
 mod service;
 mod state;
+mod usage_messages;
 mod wiped_buffer;
 pub mod wire;
 
@@ -51,4 +52,5 @@ pub use purpose::{Protection, Purpose};
 pub use secret::{SecretBytes, SecretKey, fill_random};
 pub use service::{Capabilities, KeyManagementService, MAX_BATCH};
 pub use state::{KeyState, Requirement, TRANSITIONS, Transition, VersionState, VersionUse};
+pub use usage_messages::{CallerUsage, KeyUsage, Uses, VersionUsage};
 pub use wiped_buffer::WipedBuffer;

@@ -14,13 +14,16 @@ use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use crate::{
-    Caller, LocalKms, alerts::Alerts, emergency::Owed, metrics::Metrics, readiness::ReadinessCache,
+    Caller, LocalKms, alerts::Alerts, campaigns::Campaigns, emergency::Owed, metrics::Metrics,
+    readiness::ReadinessCache, usage::Usage,
 };
 
 /// The service without its doors.
 #[derive(Debug)]
 pub struct Operations {
-    pub(crate) hierarchy: Hierarchy,
+    pub(crate) hierarchy: Arc<Hierarchy>,
+    pub(crate) campaigns: Campaigns,
+    pub(crate) usage: Usage,
     pub(crate) policy: Policy,
     pub(crate) policy_hash: Digest,
     pub(crate) audit: AuditLog,
@@ -56,12 +59,14 @@ impl Operations {
     /// Wires the parts and records that the service started.
     ///
     /// # Errors
-    /// [`KmsError::Unavailable`] when the audit log cannot be written.
+    /// [`KmsError::Unavailable`] when the audit log cannot be written or the key store not be read.
     pub async fn start(hierarchy: Hierarchy, policy: Policy, audit: AuditLog) -> Result<Arc<Self>> {
         let policy_hash = policy.hash().parse()?;
         let (key, number) = hierarchy.audit_hash_key();
         let version = KeyVersion::new(number)
             .ok_or_else(|| KmsError::unavailable("the record-MAC key has number 0"))?;
+        let campaigns = Campaigns::load(&hierarchy).await?;
+        let hierarchy = Arc::new(hierarchy);
         let operations = Arc::new(Self {
             metrics: Metrics::new(),
             hasher: KeyedHasher::new(key, version),
@@ -71,6 +76,8 @@ impl Operations {
             started_at: Timestamp::now(),
             alerts: Alerts::start(),
             owed: Owed::default(),
+            campaigns,
+            usage: Usage::start(Arc::clone(&hierarchy)),
             hierarchy,
             policy,
             policy_hash,
@@ -109,7 +116,8 @@ impl Operations {
         self.metrics.text(&self.hierarchy.health(), &self.audit.health())
     }
 
-    /// Waits for the operations under way, records that the service stops, closes the audit log and wipes
+    /// Waits for the operations under way, writes exact usage counters, records that the service stops,
+    /// closes the audit log and wipes
     /// all keys. Call it when the doors are closed.
     pub async fn stop(&self) {
         self.under_way.close();
@@ -120,6 +128,7 @@ impl Operations {
         if let Err(error) = self.pay_the_log().await {
             tracing::warn!(%error, "changes made in an emergency are recorded at the next start");
         }
+        self.usage.stop().await;
         if let Err(error) = self.record_event(ServiceEvent::Stopping, None).await {
             tracing::warn!(%error, "the stop could not be recorded");
         }

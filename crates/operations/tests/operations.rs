@@ -57,22 +57,18 @@ async fn a_call_that_is_dropped_is_carried_to_its_end() {
         let patience = Duration::from_micros(n * 40);
         drop(tokio::time::timeout(patience, admin.rotate(rotate("eu"))).await);
     }
-    // What began before may still be on its way.
-    let deadline = Instant::now() + Duration::from_secs(20);
-    loop {
-        let records = records(&service);
-        let count = |phase: Phase| {
-            let of_rotation = |record: &&Record| record.entry.event == Action::Rotate.into();
-            records.iter().filter(of_rotation).filter(|r| r.entry.phase == phase).count()
-        };
-        let key = admin.describe_key(&path("eu")).await.unwrap();
-        let outcomes = count(Phase::Outcome);
-        if count(Phase::Intent) == outcomes && key.versions.len() == outcomes + 1 {
-            break;
-        }
-        assert!(Instant::now() < deadline, "{} versions, {outcomes} outcomes", key.versions.len());
-        tokio::time::sleep(Duration::from_millis(50)).await;
+    let count = |phase: Phase| {
+        let of_rotation = |record: &&Record| record.entry.event == Action::Rotate.into();
+        records(&service).iter().filter(of_rotation).filter(|r| r.entry.phase == phase).count()
+    };
+    // Those that were overtaken try again, on a busy machine for longer than this test took.
+    let begun = Instant::now();
+    while count(Phase::Intent) != count(Phase::Outcome) {
+        assert!(begun.elapsed() < Duration::from_secs(20), "a change is without its outcome");
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
+    let key = admin.describe_key(&path("eu")).await.unwrap();
+    assert_eq!(key.versions.len(), count(Phase::Outcome) + 1);
     service.stop().await;
 }
 

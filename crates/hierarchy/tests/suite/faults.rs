@@ -11,7 +11,7 @@ use std::{
 use async_trait::async_trait;
 use claviger_hierarchy::{Hierarchy, HierarchyConfig};
 use claviger_keystore::{
-    Commit, Document, KeyStore, PutDocument, StoreError, StoredHead, StoredRecord,
+    Commit, Document, KeyStore, NamedDocument, PutDocument, StoreError, StoredHead, StoredRecord,
 };
 use claviger_kms::{Derivation, KeyId, KeyVersion, KmsError, SecretBytes, SecretKey, VersionState};
 use claviger_root_key::{ObjectId, ObjectKind, ObjectReport, Token, TokenError, TokenReport};
@@ -89,8 +89,19 @@ impl KeyStore for LossyStore {
     async fn document(&self, name: &str) -> Result<Option<Document>, StoreError> {
         self.store.document(name).await
     }
-    async fn put_document(&self, put: PutDocument) -> Result<u64, StoreError> {
-        self.store.put_document(put).await
+    async fn documents(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<NamedDocument>, StoreError> {
+        self.store.documents(prefix, after, limit).await
+    }
+    async fn put_documents(&self, puts: Vec<PutDocument>) -> Result<(), StoreError> {
+        self.store.put_documents(puts).await
+    }
+    async fn remove_document(&self, name: &str, expected_revision: u64) -> Result<(), StoreError> {
+        self.store.remove_document(name, expected_revision).await
     }
     async fn purge(&self) -> Result<(), StoreError> {
         self.store.purge().await

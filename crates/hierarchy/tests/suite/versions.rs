@@ -1,3 +1,4 @@
+use claviger_hierarchy::RewrapUse;
 use claviger_kms::{
     CreateKey, IdempotencyKey, KeyVersion, KmsError, Protection, Purpose, VersionState,
 };
@@ -158,7 +159,10 @@ async fn a_disabled_version_opens_nothing_until_enabled() {
     let refused = site.unwrap(&tree, "eu", &wrapped).await.unwrap_err();
     assert!(matches!(refused, KmsError::KeyUnusable { .. }), "{refused}");
     let permit = site.permit::<action::Rewrap>("eu");
-    let rewrap = tree.rewrap(permit, wrapped.clone(), &crate::binding("17")).await.unwrap_err();
+    let rewrap = tree
+        .rewrap(permit, wrapped.clone(), &crate::binding("17"), RewrapUse::Plain)
+        .await
+        .unwrap_err();
     assert!(matches!(rewrap, KmsError::KeyUnusable { .. }), "{rewrap}");
     tree.enable_version(site.permit("eu"), version(1), None).await.unwrap();
     assert!(site.unwrap(&tree, "eu", &wrapped).await.unwrap().is_same_as(&plain));
