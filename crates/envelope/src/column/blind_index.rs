@@ -66,8 +66,7 @@ impl BlindIndex {
         table: &str,
         column: &str,
     ) -> Result<(Self, Vec<u8>)> {
-        let request =
-            GenerateDataKey { key: key.clone(), binding: binding(table, column)?, campaign: None };
+        let request = GenerateDataKey { key: key.clone(), binding: binding(table, column)? };
         let made = kms.generate_data_key(request).await?;
         Ok((Self::with_key(made.plaintext, table, column), made.wrapped.ciphertext))
     }
@@ -83,11 +82,7 @@ impl BlindIndex {
         table: &str,
         column: &str,
     ) -> Result<Self> {
-        let request = Decrypt {
-            ciphertext: wrapped.to_vec(),
-            binding: binding(table, column)?,
-            campaign: None,
-        };
+        let request = Decrypt { ciphertext: wrapped.to_vec(), binding: binding(table, column)? };
         let opened = kms.decrypt(request).await?;
         // A value of another length was not made here.
         let key = opened.plaintext.into_secret_key().map_err(|_| EnvelopeError::Rejected)?;
