@@ -1,0 +1,9 @@
+//! Campaigns over real tables and files, with an application that writes at the same time.
+
+mod bench;
+mod files;
+mod killed;
+mod postgres;
+mod runs;
+mod services;
+mod sqlite;
