@@ -1,4 +1,4 @@
-//! The admin socket: making and changing keys, and the state of the service.
+//! The admin socket: making and changing keys, campaigns, usage, and the state of the service.
 
 use std::sync::Arc;
 
@@ -14,11 +14,13 @@ use claviger_operations::Operations;
 use crate::{
     Limits,
     caller::Kms,
+    campaigns,
     door::Door,
     health,
     json::{Json, Reply},
     keys,
     problem::Result,
+    usage,
 };
 
 /// The routes of the admin socket.
@@ -31,6 +33,11 @@ pub fn admin_router(operations: Arc<Operations>, limits: Limits) -> Router {
         ("/v1/rotate", post(rotate)),
         ("/v1/enable-version", post(enable_version)),
         ("/v1/disable-version", post(disable_version)),
+        (campaigns::CAMPAIGNS, get(campaigns::list)),
+        (campaigns::CAMPAIGN, get(campaigns::describe)),
+        ("/v1/open-campaign", post(campaigns::open)),
+        ("/v1/report-campaign", post(campaigns::report)),
+        (usage::USAGE, get(usage::of_key)),
         ("/v1/status", get(health::status)),
         ("/livez", get(health::livez)),
         ("/readyz", get(health::readyz)),

@@ -44,12 +44,13 @@ impl FromRequestParts<Door> for At {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &Door) -> Result<Self> {
-        Ok(Self(path_of(&parts.uri)?))
+        Ok(Self(path_of(&parts.uri, KEYS)?))
     }
 }
 
-fn path_of(uri: &Uri) -> claviger_kms::Result<KeyPath> {
-    let path = uri.path().strip_prefix(KEYS).and_then(|rest| rest.strip_prefix('/'));
+/// The key path behind a route's beginning.
+pub(crate) fn path_of(uri: &Uri, beginning: &str) -> claviger_kms::Result<KeyPath> {
+    let path = uri.path().strip_prefix(beginning).and_then(|rest| rest.strip_prefix('/'));
     path.unwrap_or_default().parse()
 }
 
@@ -72,9 +73,9 @@ mod tests {
             "/v1/keys/eu;a=b",
             "/v1/keys/eu+pay",
         ] {
-            assert!(path_of(&bad.parse().unwrap()).is_err(), "{bad} was taken");
+            assert!(path_of(&bad.parse().unwrap(), KEYS).is_err(), "{bad} was taken");
         }
-        let good = path_of(&"/v1/keys/eu/pay?x=y".parse().unwrap()).unwrap();
+        let good = path_of(&"/v1/keys/eu/pay?x=y".parse().unwrap(), KEYS).unwrap();
         assert_eq!(good.as_str(), "eu/pay");
     }
 }

@@ -3,6 +3,7 @@
 mod admin;
 mod body;
 mod caller;
+mod campaigns;
 mod data;
 mod door;
 mod health;
@@ -13,6 +14,7 @@ mod listener;
 mod problem;
 mod request;
 mod tls;
+mod usage;
 
 pub use admin::admin_router;
 pub use data::data_router;

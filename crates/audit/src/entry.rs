@@ -6,10 +6,12 @@
 
 use std::net::SocketAddr;
 
-use claviger_kms::{ErrorCode, KeyId, KeyPath, KeyVersion, Principal, RequestId, Timestamp};
+use claviger_kms::{
+    CampaignId, ErrorCode, KeyId, KeyPath, KeyVersion, Principal, RequestId, Timestamp,
+};
 use serde::{Deserialize, Serialize};
 
-use crate::{CampaignId, Digest, Event, ForeignId, KeyedHash, RuleWord};
+use crate::{Digest, Event, ForeignId, KeyedHash, RuleWord};
 
 /// One thing to record. Made by [`Entry::new`], [`Entry::intent`] or [`Entry::outcome`]; then set
 /// the fields that are known.
@@ -67,7 +69,8 @@ pub struct Entry {
     /// Time from the request's arrival to this entry, in microseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latency_us: Option<u64>,
-    /// The campaign the use belongs to.
+    /// The campaign opened or ended, or named by the request; one that is not open on this key lets a
+    /// request fail.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub campaign: Option<CampaignId>,
     /// The key record this state change wrote, or saw.
@@ -275,7 +278,6 @@ mod tests {
         impl<T> Marker<()> for T {}
         impl<T: Into<ForeignId>> Marker<(Turns, ForeignId)> for T {}
         impl<T: Into<RuleWord>> Marker<(Turns, RuleWord)> for T {}
-        impl<T: Into<CampaignId>> Marker<(Turns, CampaignId)> for T {}
         impl<T: Into<Digest>> Marker<(Turns, Digest)> for T {}
         impl<T: Into<KeyedHash>> Marker<(Turns, KeyedHash)> for T {}
         impl<T: Into<String>> Marker<(Turns, String)> for T {}

@@ -18,7 +18,7 @@ pub enum Event {
     Service(ServiceEvent),
 }
 
-/// Something that happened to the service as a whole.
+/// Something that happened to the service as a whole, or to a campaign.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ServiceEvent {
@@ -42,11 +42,15 @@ pub enum ServiceEvent {
     RootRotated,
     /// Two persons accepted that the store is older than the log.
     RestoreAccepted,
+    /// A campaign is opened on a key.
+    CampaignOpened,
+    /// A campaign is ended: complete, partial or cancelled.
+    CampaignEnded,
 }
 
 impl ServiceEvent {
     /// Every event.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::Started,
         Self::Stopping,
         Self::ConfigurationLoaded,
@@ -57,6 +61,8 @@ impl ServiceEvent {
         Self::RootVerified,
         Self::RootRotated,
         Self::RestoreAccepted,
+        Self::CampaignOpened,
+        Self::CampaignEnded,
     ];
 
     /// The event's word in the record.
@@ -73,6 +79,8 @@ impl ServiceEvent {
             Self::RootVerified => "root-verified",
             Self::RootRotated => "root-rotated",
             Self::RestoreAccepted => "restore-accepted",
+            Self::CampaignOpened => "campaign-opened",
+            Self::CampaignEnded => "campaign-ended",
         }
     }
 }

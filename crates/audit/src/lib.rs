@@ -33,7 +33,7 @@ pub use log::AuditLog;
 pub use reader::{SegmentReader, read_segment};
 pub use record::{Ended, Header, PreviousSegment, Record, Sequence};
 pub use recovery::Recovered;
-pub use words::{CampaignId, ForeignId, RuleWord};
+pub use words::{ForeignId, RuleWord};
 
 #[cfg(test)]
 mod tests;

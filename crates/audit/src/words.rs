@@ -73,12 +73,6 @@ word!(
     "the name of a rule",
     128
 );
-word!(
-    /// The campaign a use belongs to.
-    CampaignId,
-    "a campaign id",
-    64
-);
 
 fn is_plain(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | ':' | '/' | '+' | '=' | '@' | '#' | '-')
@@ -94,11 +88,9 @@ mod tests {
         for bad in ["", "a b", "a\n", "a\"", "a\\", "{", "ä", "\u{202e}", "a\0", &long] {
             assert!(bad.parse::<ForeignId>().is_err(), "{bad:?} was taken");
             assert!(bad.parse::<RuleWord>().is_err(), "{bad:?} was taken");
-            assert!(bad.parse::<CampaignId>().is_err(), "{bad:?} was taken");
             let json = serde_json::to_string(bad).unwrap();
             assert!(serde_json::from_str::<ForeignId>(&json).is_err(), "{json} was taken");
         }
-        assert!("a".repeat(65).parse::<CampaignId>().is_err());
     }
 
     #[test]

@@ -18,6 +18,7 @@ mod rewrap_many;
 pub(crate) mod seal;
 mod seal_tree;
 pub(crate) mod status;
+pub(crate) mod usage;
 
 use claviger_client::Client;
 
@@ -40,6 +41,7 @@ pub(crate) async fn run(
         Command::Inspect(arguments) => inspect::run(session, arguments).await.map(Some),
         Command::Rewrap(arguments) => rewrap::run(session, arguments).await,
         Command::Status => status::run(client).await.map(Some),
+        Command::Usage(arguments) => usage::run(client, arguments).await.map(Some),
         Command::Explain(arguments) => explain::run(&arguments).map(Some),
         Command::Completion(arguments) => completion::completion(&arguments).map(Some),
         Command::Man(arguments) => completion::man(&arguments).map(Some),

@@ -7,8 +7,8 @@ use std::sync::{Arc, mpsc};
 
 use claviger_kms::{
     Capabilities, CreateKey, CreateVersion, DataKey, Decrypt, Decrypted, Encrypt, Encrypted,
-    GenerateDataKey, KeyManagementService, KeyMetadata, KeyPage, KeyPath, KmsError, ListKeys,
-    Result, Rewrap, Rewrapped, VersionRequest,
+    GenerateDataKey, KeyManagementService, KeyMetadata, KeyPage, KeyPath, KeyUsage, KmsError,
+    ListKeys, Result, Rewrap, Rewrapped, VersionRequest,
 };
 use tokio::{
     runtime::{Builder, Handle},
@@ -72,6 +72,15 @@ impl Client {
     /// As there.
     pub fn status(&self) -> Result<serde_json::Value> {
         self.wait(|client| async move { client.status().await })
+    }
+
+    /// As [`crate::Client::key_usage`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn key_usage(&self, key: &KeyPath) -> Result<KeyUsage> {
+        let key = key.clone();
+        self.wait(|client| async move { client.key_usage(&key).await })
     }
 
     /// As [`KeyManagementService::create_key`].

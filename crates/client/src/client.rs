@@ -1,6 +1,6 @@
 //! The client: the two listeners it knows, and how a typed request becomes a call.
 
-use claviger_kms::{Capabilities, KmsError, Result, WipedBuffer};
+use claviger_kms::{Capabilities, KeyPath, KeyUsage, KmsError, Result, WipedBuffer};
 use http::Method;
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -42,7 +42,21 @@ impl Client {
     /// [`KmsError::Unsupported`] without an admin socket, [`KmsError::Denied`],
     /// [`KmsError::Unavailable`].
     pub async fn status(&self) -> Result<serde_json::Value> {
-        read_from(self.admin()?, "/v1/status".to_owned()).await
+        self.look("/v1/status".to_owned()).await
+    }
+
+    /// Who used which version of a key how often, and when last. Needs the admin socket.
+    ///
+    /// # Errors
+    /// [`KmsError::Unsupported`] without an admin socket, [`KmsError::Denied`],
+    /// [`KmsError::NotFound`], [`KmsError::Unavailable`].
+    pub async fn key_usage(&self, key: &KeyPath) -> Result<KeyUsage> {
+        self.look(format!("/v1/usage/{key}")).await
+    }
+
+    /// Reads from the admin socket.
+    pub(crate) async fn look<R: DeserializeOwned>(&self, target: String) -> Result<R> {
+        read_from(self.admin()?, target).await
     }
 
     /// Reads from the data socket.
@@ -90,8 +104,8 @@ impl Client {
     fn admin(&self) -> Result<&Connection> {
         self.admin.as_ref().ok_or_else(|| {
             KmsError::unsupported(
-                "this client knows only the data socket or address; making and changing keys needs \
-                 the service's admin socket or address: name it in the client's configuration",
+                "this client knows only the data socket or address; making and changing keys, \
+                 campaigns and usage need the service's admin socket or address: name it in the client's configuration",
             )
         })
     }

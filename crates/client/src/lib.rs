@@ -2,6 +2,7 @@
 
 mod answer;
 pub mod blocking;
+mod campaign_register;
 mod client;
 mod config;
 mod connection;

@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use claviger_keystore::{Commit, KeyRecord, PutRecord, StoredRecord};
 use claviger_kms::{KeyId, KeyMetadata, KeyPath, KmsError, Result};
 
-use crate::{hierarchy::Hierarchy, record_mac::record_hash};
+use crate::{emergency, hierarchy::Hierarchy, record_mac::record_hash};
 
 /// A change of one record, as the audit log keeps it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,11 +104,13 @@ impl Hierarchy {
 
     /// Writes records; the caller holds the writing lock. Epochs are counted here.
     async fn commit(&self, records: Vec<KeyRecord>) -> Result<Vec<Change>> {
+        let next_generation = self.tree().generation() + 1;
         let mut changed = Vec::with_capacity(records.len());
         let mut puts = Vec::with_capacity(records.len());
         for mut record in records {
             let expected_epoch = (record.epoch > 0).then_some(record.epoch);
             record.epoch += 1;
+            emergency::place(&mut record, next_generation);
             let mut stored = StoredRecord {
                 id: record.id,
                 epoch: record.epoch,

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use claviger_cobblestone as cobblestone;
 use claviger_keystore::KeyRecord;
 use claviger_kms::{
-    Binding, Ciphertext, CiphertextKind, Derivation, KeyPath, KeyState, KeyVersion, KmsError,
-    Purpose, Result, Role, Salt, SecretBytes, SecretKey, VersionUse,
+    Binding, Ciphertext, CiphertextKind, Derivation, KeyId, KeyPath, KeyState, KeyVersion,
+    KmsError, Purpose, Result, Role, Salt, SecretBytes, SecretKey, VersionUse,
 };
 use claviger_policy::{Permit, action};
 
@@ -20,6 +20,15 @@ use crate::{
     hierarchy::Hierarchy,
     make::primary_of,
 };
+
+/// What a rewrap is part of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RewrapUse {
+    /// Nothing but itself.
+    Plain,
+    /// A campaign on the ciphertext's key that was found open.
+    Campaign,
+}
 
 impl Hierarchy {
     /// Makes a data key, plain and wrapped.
@@ -103,17 +112,23 @@ impl Hierarchy {
     /// before it is returned; one that is there already is opened too, then returned as it is.
     ///
     /// # Errors
-    /// As [`decrypt`](Self::decrypt). A quarantined version is refused: no campaign is named.
+    /// As [`decrypt`](Self::decrypt). A quarantined version is moved for a campaign only, unless it is
+    /// being drained.
     pub async fn rewrap(
         &self,
         permit: Permit<action::Rewrap>,
         ciphertext: Ciphertext,
         binding: &Binding,
+        usage: RewrapUse,
     ) -> Result<Ciphertext> {
         self.certain().await?;
         let record = self.key_of(permit.key(), &ciphertext)?;
         let version = primary_of(&record)?;
-        let key = self.unwrap(&record, &ciphertext, binding, VersionUse::UnwrapForCaller).await?;
+        let wanted = match usage {
+            RewrapUse::Plain => VersionUse::UnwrapForCaller,
+            RewrapUse::Campaign => VersionUse::UnwrapInternally,
+        };
+        let key = self.unwrap(&record, &ciphertext, binding, wanted).await?;
         if ciphertext.version() == version {
             return Ok(ciphertext);
         }
@@ -127,6 +142,26 @@ impl Hierarchy {
             ));
         }
         Ok(moved)
+    }
+
+    /// The key that a campaign is to move envelopes of, and the version it moves them to.
+    ///
+    /// # Errors
+    /// [`KmsError::NotFound`], [`KmsError::Invalid`] for a signing key, [`KmsError::KeyUnusable`] if no
+    /// version is primary.
+    pub async fn rewrap_target(
+        &self,
+        permit: &Permit<action::Rewrap>,
+    ) -> Result<(KeyId, KeyVersion)> {
+        self.certain().await?;
+        let record = self.record(permit.key())?;
+        if record.purpose != Purpose::Encryption {
+            return Err(KmsError::invalid(format!(
+                "the key {} signs; it wraps nothing",
+                record.path
+            )));
+        }
+        Ok((record.id, primary_of(&record)?))
     }
 
     async fn make_data_key(

@@ -15,8 +15,8 @@ use claviger_root_key::Token;
 use serde::Serialize;
 
 use crate::{
-    MemoryProtection, OpenError, RootSummary, arena::Arena, cache::KekCache, facts::RootFacts,
-    record_mac::RecordMac, root::VerifiedRoot, tree::Tree,
+    MemoryProtection, OpenError, Pace, RootSummary, arena::Arena, cache::KekCache,
+    facts::RootFacts, record_mac::RecordMac, root::VerifiedRoot, tree::Tree,
 };
 
 /// How a tree is opened.
@@ -33,6 +33,8 @@ pub struct HierarchyConfig {
     pub lowest_generation: u64,
     /// The root's fingerprint, if the operator pinned it.
     pub root_fingerprint: Option<String>,
+    /// How long a day is; default real.
+    pub pace: Pace,
 }
 
 impl Default for HierarchyConfig {
@@ -43,6 +45,7 @@ impl Default for HierarchyConfig {
             require_locked: true,
             lowest_generation: 0,
             root_fingerprint: None,
+            pace: Pace::REAL,
         }
     }
 }
@@ -59,6 +62,7 @@ pub struct Hierarchy {
     pub(crate) writing: tokio::sync::Mutex<()>,
     /// A commit's outcome is not known: nothing is done until the store was read again.
     pub(crate) in_doubt: AtomicBool,
+    pub(crate) pace: Pace,
     tree: RwLock<Tree>,
     summary: RootSummary,
     memory: MemoryProtection,
@@ -131,6 +135,7 @@ impl Hierarchy {
             loading: (0..LOADING_LOCKS).map(|_| tokio::sync::Mutex::new(())).collect(),
             writing: tokio::sync::Mutex::new(()),
             in_doubt: AtomicBool::new(false),
+            pace: config.pace,
             tree: RwLock::new(tree),
             summary,
             memory,
@@ -142,6 +147,12 @@ impl Hierarchy {
     #[must_use]
     pub fn root(&self) -> &RootSummary {
         &self.summary
+    }
+
+    /// The store, for documents beside the key records.
+    #[must_use]
+    pub fn store(&self) -> &Arc<dyn KeyStore> {
+        &self.store
     }
 
     /// The path of a key, by its id. Says nothing of whether the caller may know.

@@ -90,6 +90,8 @@ impl Hierarchy {
             primary: Some(KeyVersion::FIRST),
             epoch: 0,
             quarantine: None,
+            quarantine_request: None,
+            emergency: None,
             made_at: Timestamp::now(),
             made_by: permit.principal().clone(),
             request: tag,

@@ -67,6 +67,16 @@ impl RecordMac {
         self.of_facts(text).ct_eq(mac).into()
     }
 
+    /// The MAC of a document beside the records.
+    pub(crate) fn of_document(&self, name: &str, text: &str) -> [u8; 32] {
+        let label = Canonical::new("claviger/1/document").u32(self.number);
+        self.mac(&label.text(name).text(text).finish())
+    }
+
+    pub(crate) fn document_is_genuine(&self, name: &str, text: &str, mac: &[u8]) -> bool {
+        self.of_document(name, text).ct_eq(mac).into()
+    }
+
     /// 16 hexadecimal digits that tell key materials apart: nobody without this key can test a guess.
     pub(crate) fn fingerprint(&self, key: &SecretKey) -> String {
         let mac = key.with_bytes(|bytes| {

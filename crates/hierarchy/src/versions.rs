@@ -1,19 +1,21 @@
-//! The life of key versions: make, promote, rotate, enable, disable. Every step is one row of the
-//! transition table in `claviger-kms` and one commit.
+//! The life of key versions: make, promote, rotate, enable, disable. Every change is a step of
+//! [`steps`](crate::steps) and one commit.
 
 use std::sync::Arc;
 
 use claviger_keystore::KeyRecord;
 use claviger_kms::{
-    IdempotencyKey, KeyPath, KeyState, KeyVersion, KmsError, Requirement, Result, Timestamp,
+    IdempotencyKey, KeyPath, KeyState, KeyVersion, KmsError, RequestId, Result, Timestamp,
     VersionState,
 };
 use claviger_policy::{Permit, action};
 
 use crate::{
-    Change, ChildrenBehind, Written,
+    Change, ChildrenBehind, TwoPersons, Written,
     commit::{ATTEMPTS, Seen, overtaken},
+    emergency,
     hierarchy::Hierarchy,
+    steps::{self, Grounds},
 };
 
 impl Hierarchy {
@@ -51,19 +53,15 @@ impl Hierarchy {
         permit: Permit<action::Rotate>,
         version: KeyVersion,
     ) -> Result<Written> {
-        self.certain().await?;
-        for _ in 0..ATTEMPTS {
-            let before = self.record(permit.key())?;
-            if before.primary == Some(version) {
-                return Ok(rotated(&before, Vec::new()));
-            }
-            let mut record = KeyRecord::clone(&before);
-            promote(&mut record, version)?;
-            if let Some(changes) = self.commit_if(&[Seen::record(&before)], vec![record]).await? {
-                return Ok(rotated(&*self.record(permit.key())?, changes));
-            }
-        }
-        Err(overtaken(permit.key()))
+        let (record, changes) = self
+            .change_record(permit.key(), |record| {
+                if record.primary == Some(version) {
+                    return Ok(());
+                }
+                steps::promote(record, version, Timestamp::now())
+            })
+            .await?;
+        Ok(rotated(&record, changes))
     }
 
     /// Makes a further version and promotes it in one commit. The direct children are then to be moved
@@ -77,37 +75,52 @@ impl Hierarchy {
         request: Option<&IdempotencyKey>,
     ) -> Result<Written> {
         let tag = self.tag(permit.principal(), "rotate", request);
+        self.new_primary(permit.key(), tag).await
+    }
+
+    /// Makes a version and promotes it, unless the request `tag` did so already.
+    pub(crate) async fn new_primary(&self, path: &KeyPath, tag: Option<String>) -> Result<Written> {
         self.certain().await?;
         for _ in 0..ATTEMPTS {
-            let before = self.record(permit.key())?;
+            let before = self.record(path)?;
             if already_made(&before, tag.as_deref()) {
                 return Ok(rotated(&before, Vec::new()));
             }
             let seen = self.see_with_parent(&before);
             let mut record = self.with_new_version(&before, tag.clone()).await?;
             let newest = record.versions.last().map_or(KeyVersion::FIRST, |version| version.number);
-            promote(&mut record, newest)?;
+            steps::promote(&mut record, newest, Timestamp::now())?;
             if let Some(changes) = self.commit_if(&seen, vec![record]).await? {
-                return Ok(rotated(&*self.record(permit.key())?, changes));
+                return Ok(rotated(&*self.record(path)?, changes));
             }
         }
-        Err(overtaken(permit.key()))
+        Err(overtaken(path))
     }
 
-    /// Lets a disabled version unwrap again.
+    /// Lets a disabled or quarantined version unwrap again.
     ///
     /// # Errors
-    /// [`KmsError::NotFound`], [`KmsError::KeyUnusable`] from any other state, or if the version was
-    /// ever quarantined.
+    /// [`KmsError::NotFound`], [`KmsError::KeyUnusable`] from any other state, and without two persons
+    /// if the version was ever quarantined.
     pub async fn enable_version(
         &self,
         permit: Permit<action::Enable>,
         version: KeyVersion,
+        second: Option<TwoPersons>,
     ) -> Result<Written> {
-        self.move_version(permit.key(), version, VersionState::Enabled).await
+        let grounds = grounds(permit.key(), second.as_ref());
+        let (record, changes) = self
+            .change_record(permit.key(), |record| {
+                if in_state(record, version, VersionState::Enabled) {
+                    return Ok(());
+                }
+                steps::enable_version(record, version, grounds, Timestamp::now())
+            })
+            .await?;
+        Ok(Written::new(record.metadata(), changes))
     }
 
-    /// Stops a version from unwrapping.
+    /// Stops a version from unwrapping. Needs neither token nor audit log.
     ///
     /// # Errors
     /// [`KmsError::NotFound`], [`KmsError::KeyUnusable`] for the primary version of an active key.
@@ -115,30 +128,42 @@ impl Hierarchy {
         &self,
         permit: Permit<action::Disable>,
         version: KeyVersion,
+        request: RequestId,
     ) -> Result<Written> {
-        let written = self.move_version(permit.key(), version, VersionState::Disabled).await;
+        let written = self
+            .change_record(permit.key(), |record| {
+                if in_state(record, version, VersionState::Disabled) {
+                    return Ok(());
+                }
+                let now = Timestamp::now();
+                steps::disable_version(record, version, now)?;
+                record.emergency = Some(emergency::of(&permit, request, now));
+                Ok(())
+            })
+            .await;
         if let Ok(record) = self.record(permit.key()) {
             self.cache.forget(record.id, version);
         }
-        written
+        let (record, changes) = written?;
+        Ok(Written::new(record.metadata(), changes))
     }
 
-    async fn move_version(
+    /// Changes one record by a step that needs no token; nothing is written if the step changes nothing.
+    pub(crate) async fn change_record(
         &self,
         path: &KeyPath,
-        version: KeyVersion,
-        to: VersionState,
-    ) -> Result<Written> {
+        step: impl Fn(&mut KeyRecord) -> Result<()>,
+    ) -> Result<(Arc<KeyRecord>, Vec<Change>)> {
         self.certain().await?;
         for _ in 0..ATTEMPTS {
             let before = self.record(path)?;
-            if before.version(version).is_some_and(|found| found.state == to) {
-                return Ok(Written::new(before.metadata(), Vec::new()));
-            }
             let mut record = KeyRecord::clone(&before);
-            change_state(&mut record, version, to)?;
+            step(&mut record)?;
+            if record == *before {
+                return Ok((before, Vec::new()));
+            }
             if let Some(changes) = self.commit_if(&[Seen::record(&before)], vec![record]).await? {
-                return Ok(Written::new(self.record(path)?.metadata(), changes));
+                return Ok((self.record(path)?, changes));
             }
         }
         Err(overtaken(path))
@@ -186,66 +211,17 @@ fn rotated(record: &KeyRecord, changes: Vec<Change>) -> Written {
     written
 }
 
-/// Makes a pending version primary and the primary enabled.
-fn promote(record: &mut KeyRecord, version: KeyVersion) -> Result<()> {
-    if record.version(version).is_none() {
-        return Err(no_version(record, version));
-    }
-    if record.state != KeyState::Active {
-        return Err(KmsError::key_unusable(format!("the key {} is {}", record.path, record.state)));
-    }
-    if let Some(newer) = record.primary.filter(|&primary| primary > version) {
-        return Err(KmsError::key_unusable(format!(
-            "version {version} of the key {} is older than its primary version {newer}; rotations \
-             only go forward: make a new version",
-            record.path
-        )));
-    }
-    // The new version is checked first, so that a refusal leaves the former primary as it is.
-    change_state(record, version, VersionState::Primary)?;
-    if let Some(former) = record.primary {
-        change_state(record, former, VersionState::Enabled)?;
-    }
-    record.primary = Some(version);
-    Ok(())
+/// What a step on this key rests on.
+pub(crate) fn grounds(path: &KeyPath, second: Option<&TwoPersons>) -> Grounds {
+    Grounds { two_persons: second.is_some_and(|second| second.is_for(path)), evidence: false }
 }
 
-/// Moves one version along one row of the transition table.
-fn change_state(record: &mut KeyRecord, version: KeyVersion, to: VersionState) -> Result<()> {
-    let retired = record.state == KeyState::Retired;
-    let missing = no_version(record, version);
-    let path = record.path.clone();
-    let found = record.versions.iter_mut().find(|found| found.number == version).ok_or(missing)?;
-    let refused = |why: &str| {
-        KmsError::key_unusable(format!(
-            "version {version} of the key {path} is {}: {why}",
-            found.state
-        ))
-    };
-    let transition = found.state.transition_to(to).map_err(|error| refused(&error.to_string()))?;
-    let held = match transition.needs {
-        Requirement::Nothing => true,
-        Requirement::KeyRetired => retired,
-        Requirement::TwoPersonsIfEverQuarantined => !found.ever_quarantined,
-        _ => false,
-    };
-    if !held {
-        return Err(refused(match transition.needs {
-            Requirement::KeyRetired => "set another version primary first, then disable this one",
-            _ => "this step needs two persons, which this release does not support",
-        }));
-    }
-    found.state = to;
-    found.state_changed_at = Timestamp::now();
-    Ok(())
+fn in_state(record: &KeyRecord, version: KeyVersion, state: VersionState) -> bool {
+    record.version(version).is_some_and(|found| found.state == state)
 }
 
 fn already_made(record: &KeyRecord, tag: Option<&str>) -> bool {
     tag.is_some() && record.versions.iter().any(|version| version.request.as_deref() == tag)
-}
-
-fn no_version(record: &KeyRecord, version: KeyVersion) -> KmsError {
-    KmsError::not_found(format!("version {version} of the key {}", record.path))
 }
 
 /// Most versions of one key: its record is one document, read whole.

@@ -7,6 +7,8 @@ mod sqlite;
 mod store;
 
 pub use error::StoreError;
-pub use record::{KeyRecord, Material, Quarantine, QuarantineReason, VersionRecord};
+pub use record::{Emergency, KeyRecord, Material, VersionRecord};
 pub use sqlite::SqliteStore;
-pub use store::{Commit, Document, KeyStore, PutDocument, PutRecord, StoredHead, StoredRecord};
+pub use store::{
+    Commit, Document, KeyStore, NamedDocument, PutDocument, PutRecord, StoredHead, StoredRecord,
+};

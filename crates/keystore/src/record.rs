@@ -4,8 +4,8 @@
 //! and MACed exactly as written, so nothing depends on how JSON is written a second time.
 
 use claviger_kms::{
-    KeyDetails, KeyId, KeyMetadata, KeyPath, KeyState, KeyVersion, Principal, Protection, Purpose,
-    StoreId, Timestamp, VersionMetadata, VersionState, wire,
+    Action, KeyDetails, KeyId, KeyMetadata, KeyPath, KeyState, KeyVersion, Principal, Protection,
+    Purpose, QuarantineFacts, RequestId, StoreId, Timestamp, VersionMetadata, VersionState, wire,
 };
 use serde::{Deserialize, Serialize};
 
@@ -38,7 +38,13 @@ pub struct KeyRecord {
     /// One more at every write.
     pub epoch: u64,
     /// Facts of the last quarantine.
-    pub quarantine: Option<Quarantine>,
+    pub quarantine: Option<QuarantineFacts>,
+    /// Hash of the principal and idempotency key of the request that quarantined it last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quarantine_request: Option<String>,
+    /// The last change, if it was an emergency's: replayed into the audit log should it lack it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub emergency: Option<Emergency>,
     /// When it was made.
     pub made_at: Timestamp,
     /// By whom.
@@ -92,29 +98,20 @@ pub enum Material {
     Gone,
 }
 
-/// Facts of a quarantine.
+/// An emergency change, kept in the record until the audit log has it: it is made before it is recorded.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Quarantine {
-    /// Why.
-    pub reason: QuarantineReason,
-    /// Whether callers may still unwrap.
-    pub drain: bool,
+pub struct Emergency {
+    /// The request.
+    pub request: RequestId,
+    /// What was done.
+    pub action: Action,
     /// By whom.
     pub by: Principal,
     /// When.
     pub at: Timestamp,
-}
-
-/// Why a key was quarantined.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-#[non_exhaustive]
-pub enum QuarantineReason {
-    /// Somebody may have used it who should not.
-    MisuseSuspected,
-    /// Key material itself got out.
-    MaterialLeaked,
+    /// The store's generation that this change made.
+    pub generation: u64,
 }
 
 impl KeyRecord {
@@ -164,6 +161,7 @@ impl KeyRecord {
             details: self.details.clone(),
             made_at: self.made_at,
             epoch: self.epoch,
+            quarantine: self.quarantine.clone(),
             versions: self.versions.iter().map(VersionRecord::metadata).collect(),
             notices: Vec::new(),
         }
@@ -179,6 +177,8 @@ impl VersionRecord {
             state_changed_at: self.state_changed_at,
             parent_version: self.parent_version,
             fingerprint: self.fingerprint.clone(),
+            ever_quarantined: self.ever_quarantined,
+            destroy_after: self.destroy_after,
         }
     }
 }

@@ -36,24 +36,24 @@ impl Commit {
                 return refuse(format!("record {} is there twice", put.record.id));
             }
         }
+        PutDocument::check_all(&self.documents)
+    }
+}
+
+impl PutDocument {
+    /// Checks the names: none is there twice.
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`] naming the rule.
+    pub fn check_all(puts: &[Self]) -> Result<(), StoreError> {
         let mut names = BTreeSet::new();
-        for put in &self.documents {
-            put.check()?;
+        for put in puts {
+            check_name("document", &put.name)?;
             if !names.insert(&put.name) {
                 return refuse(format!("document {:?} is there twice", put.name));
             }
         }
         Ok(())
-    }
-}
-
-impl PutDocument {
-    /// Checks the name.
-    ///
-    /// # Errors
-    /// [`StoreError::Refused`] naming the rule.
-    pub fn check(&self) -> Result<(), StoreError> {
-        check_name("document", &self.name)
     }
 }
 

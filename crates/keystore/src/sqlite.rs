@@ -28,8 +28,8 @@ use claviger_kms::KeyId;
 use tokio::sync::watch;
 
 use crate::{
-    Commit, Document, KeyStore, PutDocument, StoreError, StoredHead, StoredRecord, rules,
-    sqlite::worker::Worker,
+    Commit, Document, KeyStore, NamedDocument, PutDocument, StoreError, StoredHead, StoredRecord,
+    rules, sqlite::worker::Worker,
 };
 
 /// A key store in one SQLite file. Dropping it waits for what is under way, folds the write-ahead log
@@ -93,9 +93,42 @@ impl KeyStore for SqliteStore {
         self.worker.run(move |connection| read::document(connection, &name)).await
     }
 
-    async fn put_document(&self, put: PutDocument) -> Result<u64, StoreError> {
-        put.check()?;
-        self.worker.run(move |connection| commit::put_one_document(connection, &put)).await
+    async fn documents(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<NamedDocument>, StoreError> {
+        rules::check_name("document", prefix)?;
+        let (prefix, after) = (prefix.to_owned(), after.map(str::to_owned));
+        self.worker
+            .run(move |connection| read::documents(connection, &prefix, after.as_deref(), limit))
+            .await
+    }
+
+    async fn put_documents(&self, puts: Vec<PutDocument>) -> Result<(), StoreError> {
+        PutDocument::check_all(&puts)?;
+        self.worker.run(move |connection| commit::put_documents(connection, &puts)).await
+    }
+
+    async fn remove_document(&self, name: &str, expected_revision: u64) -> Result<(), StoreError> {
+        rules::check_name("document", name)?;
+        let name = name.to_owned();
+        self.worker
+            .run(move |connection| commit::remove_document(connection, &name, expected_revision))
+            .await
+    }
+
+    /// Free pages are overwritten as they become free (`secure_delete`); what is left is the log of
+    /// changes, written into the file and cut to nothing here.
+    async fn purge(&self) -> Result<(), StoreError> {
+        self.worker
+            .run(|connection| {
+                connection
+                    .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+                    .map_err(Into::into)
+            })
+            .await
     }
 
     fn watch(&self) -> watch::Receiver<u64> {

@@ -32,10 +32,33 @@ pub trait KeyStore: Send + Sync + fmt::Debug {
     /// meanwhile; [`StoreError::Refused`] comes from [`Commit::check`].
     async fn commit(&self, commit: Commit) -> Result<(), StoreError>;
 
-    /// A named document beside the records (root facts, campaigns, checkpoints), not under the head.
+    /// A named document beside the records (root facts, campaigns, usage counters, checkpoints), not
+    /// under the head.
     async fn document(&self, name: &str) -> Result<Option<Document>, StoreError>;
-    /// Writes a document if its revision is still the one expected; returns the new revision.
-    async fn put_document(&self, put: PutDocument) -> Result<u64, StoreError>;
+    /// Up to `limit` documents whose names begin with `prefix`, in the order of their names, after the
+    /// name `after`.
+    async fn documents(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<NamedDocument>, StoreError>;
+    /// Writes documents, all or none, if the revision of each is still the one expected.
+    async fn put_documents(&self, puts: Vec<PutDocument>) -> Result<(), StoreError>;
+    /// Removes a document if its revision is still the one expected. A document of the same name
+    /// begins again at revision 1.
+    async fn remove_document(&self, name: &str, expected_revision: u64) -> Result<(), StoreError>;
+
+    /// Writes one document if its revision is still the one expected; returns the new revision.
+    async fn put_document(&self, put: PutDocument) -> Result<u64, StoreError> {
+        let revision = put.expected_revision.unwrap_or(0).saturating_add(1);
+        self.put_documents(vec![put]).await?;
+        Ok(revision)
+    }
+
+    /// Erases what the store's own files still hold of earlier versions of records, after a destruction.
+    /// Copies and backups are not reached.
+    async fn purge(&self) -> Result<(), StoreError>;
 
     /// The generation (0 in an empty store), whenever it changes (also by other processes, where the
     /// store is shared).
@@ -136,6 +159,15 @@ pub struct Document {
     pub revision: u64,
     /// Its bytes.
     pub bytes: Vec<u8>,
+}
+
+/// A document and its name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedDocument {
+    /// Its name.
+    pub name: String,
+    /// The document.
+    pub document: Document,
 }
 
 /// A document to write.

@@ -17,5 +17,5 @@ async fn the_embedded_store_conforms() {
         Arc::new(SqliteStore::open(&path).unwrap()) as Arc<dyn KeyStore>
     };
     key_store_conformance::run(make).await;
-    assert!(made.get() >= 13, "only {} checks ran", made.get());
+    assert!(made.get() >= 16, "only {} checks ran", made.get());
 }

@@ -22,11 +22,13 @@ pub trait CampaignRegister: Send + Sync {
     /// to be resumed; one in another mode is a [`KmsError::Conflict`].
     async fn open_campaign(&self, request: OpenCampaign) -> Result<Campaign>;
     /// Writes progress or ends the campaign, if its revision is still the one expected; else
-    /// [`KmsError::Conflict`]: another runner works on it, or it was cancelled.
+    /// [`KmsError::Conflict`]: another runner works on it, or it was cancelled. The last report, repeated
+    /// word for word, is answered as it was the first time: its reply may have been lost.
     async fn report_campaign(&self, report: ReportCampaign) -> Result<Campaign>;
     /// One campaign.
     async fn describe_campaign(&self, id: CampaignId) -> Result<Campaign>;
-    /// The campaigns of keys the caller may see, newest first; only of this key, if one is named.
+    /// The newest 100 campaigns of keys the caller may see, newest first; only of this key, if one is
+    /// named.
     async fn list_campaigns(&self, key: Option<&KeyPath>) -> Result<Vec<Campaign>>;
 }
 

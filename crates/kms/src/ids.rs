@@ -99,6 +99,11 @@ uuid_id!(
     "a request id"
 );
 uuid_id!(
+    /// The identity of a request that waits for a second person.
+    ApprovalId,
+    "an approval id"
+);
+uuid_id!(
     /// The identity of one campaign, in its record, in the audit log and in each rewrap it asks for.
     CampaignId,
     "a campaign id"

@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    IdempotencyKey, KeyId, KeyPath, KeyState, KeyVersion, KmsError, Protection, Purpose, Result,
-    VersionState,
+    IdempotencyKey, KeyId, KeyPath, KeyState, KeyVersion, KmsError, Protection, Purpose,
+    QuarantineFacts, Result, VersionState,
 };
 
 /// A key to make.
@@ -112,6 +112,9 @@ pub struct KeyMetadata {
     pub made_at: Timestamp,
     /// Counts the changes of its record.
     pub epoch: u64,
+    /// Facts of its last quarantine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quarantine: Option<QuarantineFacts>,
     /// Its versions, oldest first.
     pub versions: Vec<VersionMetadata>,
     /// What the operator should know, such as "promotion was immediate: no backup is configured".
@@ -135,6 +138,12 @@ pub struct VersionMetadata {
     pub parent_version: KeyVersion,
     /// 16 hexadecimal digits that tell key materials apart without giving them away.
     pub fingerprint: String,
+    /// Whether it was ever quarantined.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ever_quarantined: bool,
+    /// When it is destroyed, once that is scheduled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub destroy_after: Option<Timestamp>,
 }
 
 /// Which keys to list.

@@ -11,11 +11,13 @@ mod error;
 mod ids;
 mod key_messages;
 mod key_path;
+mod lifecycle_messages;
 mod principal;
 mod purpose;
 mod secret;
 mod service;
 mod state;
+mod usage_messages;
 mod wiped_buffer;
 pub mod wire;
 
@@ -32,16 +34,23 @@ pub use data_messages::{
 };
 pub use derivation::{Derivation, Role, Salt};
 pub use error::{ErrorCode, KmsError, Result};
-pub use ids::{CampaignId, EnvelopeId, IdempotencyKey, KeyId, KeyVersion, RequestId, StoreId};
+pub use ids::{
+    ApprovalId, CampaignId, EnvelopeId, IdempotencyKey, KeyId, KeyVersion, RequestId, StoreId,
+};
 pub use jiff::Timestamp;
 pub use key_messages::{
     CreateKey, CreateVersion, KeyDetails, KeyMetadata, KeyPage, ListKeys, VersionMetadata,
     VersionRequest,
 };
 pub use key_path::KeyPath;
+pub use lifecycle_messages::{
+    Approval, KeyLifecycle, KeyRequest, QuarantineFacts, QuarantineKey, QuarantineReason,
+    QuarantineReport, QuarantinedKey, ScheduleDestroy,
+};
 pub use principal::Principal;
 pub use purpose::{Protection, Purpose};
 pub use secret::{SecretBytes, SecretKey, fill_random};
 pub use service::{Capabilities, KeyManagementService, MAX_BATCH};
 pub use state::{KeyState, Requirement, TRANSITIONS, Transition, VersionState, VersionUse};
+pub use usage_messages::{CallerUsage, KeyUsage, Uses, VersionUsage};
 pub use wiped_buffer::WipedBuffer;

@@ -24,6 +24,12 @@ impl Principal {
         Self(format!("uds:uid={uid}"))
     }
 
+    /// The service itself, when it does by schedule what was decided before.
+    #[must_use]
+    pub fn of_schedule() -> Self {
+        Self("local:schedule".to_owned())
+    }
+
     /// The principal as text.
     #[must_use]
     pub fn as_str(&self) -> &str {

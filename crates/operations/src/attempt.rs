@@ -1,22 +1,27 @@
 //! Decide, act, record: the one way every use of a key goes.
 //!
-//! Invariants: nothing is done without a permit; no result leaves before its record is durable; when
-//! the record cannot be written, the result is dropped (and wiped) and the caller is refused.
+//! Invariants: nothing is done without a permit; no result leaves before its use is counted and its record
+//! durable; when either cannot be, the result is dropped (and wiped) and the caller is refused.
 
 use std::time::Instant;
 
-use claviger_audit::{AuditDecision, AuditError, AuditResult, Entry, RuleWord};
+use claviger_audit::{AuditDecision, AuditError, AuditResult, Entry, Event, RuleWord};
 use claviger_kms::{
     Action, Binding, EncryptionContext, KeyId, KeyPath, KeyVersion, KmsError, Result, Timestamp,
 };
 use claviger_policy::{ActionType, Permit, Question, RuleName};
 
-use crate::LocalKms;
+use crate::{
+    LocalKms,
+    usage::{Pending, UseKind},
+};
 
 /// One operation under way: what will be its audit record, filled in as facts become known.
 #[derive(Debug)]
 pub(crate) struct Attempt {
     pub(crate) entry: Entry,
+    /// The version before a rewrap.
+    pub(crate) moved_from: Option<KeyVersion>,
     action: Action,
     started: Instant,
 }
@@ -38,7 +43,7 @@ impl Attempt {
         entry.proof = caller.proof;
         entry.peer = caller.peer;
         entry.policy_hash = Some(kms.operations().policy_hash);
-        Self { entry, action, started: Instant::now() }
+        Self { entry, moved_from: None, action, started: Instant::now() }
     }
 
     /// Asks the policy, and notes the key, the rule and the decision.
@@ -73,14 +78,20 @@ impl Attempt {
         if let Some(path) = kms.operations().hierarchy.path_of(id) {
             return Ok(path);
         }
+        Err(self.refuse_unknown(kms, KmsError::Rejected))
+    }
+
+    /// The refusal of a thing that is of no key: who may do this with every key there could be is `told`,
+    /// everybody else is denied.
+    pub(crate) fn refuse_unknown(&mut self, kms: &LocalKms, told: KmsError) -> KmsError {
         let principal = &kms.caller().principal;
         match kms.operations().policy.allows_everywhere(self.action, principal) {
             Some(rule) => {
                 self.entry.decision = AuditDecision::Allowed;
                 self.entry.rule = rule_word(rule);
-                Err(KmsError::Rejected)
+                told
             }
-            None => Err(KmsError::Denied),
+            None => KmsError::Denied,
         }
     }
 
@@ -103,6 +114,40 @@ impl Attempt {
         self.entry.reply_bytes = u64::try_from(reply).ok();
     }
 
+    /// Counts what it did, or was not let do, with key versions.
+    async fn count_uses<T>(&self, kms: &LocalKms, result: &Result<T>) -> Result<Vec<Pending>> {
+        let entry = &self.entry;
+        let (Some(key_id), Some(version), AuditDecision::Allowed) =
+            (entry.key_id, entry.key_version, entry.decision)
+        else {
+            return Ok(Vec::new());
+        };
+        let refused = match result {
+            Ok(_) => false,
+            Err(KmsError::KeyUnusable { .. }) => true,
+            Err(_) => return Ok(Vec::new()),
+        };
+        let version_and = |kind| [Some((version, kind)), None];
+        let uses = match (entry.event, self.moved_from) {
+            (Event::Action(action), _) if refused && is_of_data(action) => {
+                version_and(UseKind::Refused)
+            }
+            (Event::Action(Action::Decrypt), _) => version_and(UseKind::Unwrap),
+            (Event::Action(Action::Rewrap), Some(from)) => [
+                Some((from, UseKind::Rewrap)),
+                (from != version).then_some((version, UseKind::Wrap)),
+            ],
+            (Event::Action(action), _) if is_of_data(action) => version_and(UseKind::Wrap),
+            _ => [None; 2],
+        };
+        let usage = &kms.operations().usage;
+        let mut pending = Vec::with_capacity(1);
+        for (version, kind) in uses.into_iter().flatten() {
+            pending.push(usage.count(key_id, version, &kms.caller().principal, kind).await?);
+        }
+        Ok(pending)
+    }
+
     /// The finished entry.
     pub(crate) fn close(mut self, kms: &LocalKms, result: AuditResult) -> Entry {
         self.entry.result = result;
@@ -114,15 +159,37 @@ impl Attempt {
 }
 
 impl<T> Attempted<T> {
-    /// Waits until the record is durable, then lets the result go.
-    pub(crate) async fn recorded(self, kms: &LocalKms) -> Result<T> {
+    /// Waits until the use is counted and the record durable, then lets the result go.
+    pub(crate) async fn recorded(mut self, kms: &LocalKms) -> Result<T> {
+        let counted = self.attempt.count_uses(kms, &self.result).await;
+        self.counted(counted).await;
         let entry = self.attempt.close(kms, result_of(&self.result));
         kms.operations().audit.append(entry).await.map_err(not_recorded)?;
         self.result
     }
 
+    /// What could not be counted is refused; the result is dropped, and wiped.
+    async fn counted(&mut self, counted: Result<Vec<Pending>>) {
+        let durable = async {
+            for pending in counted? {
+                pending.durable().await?;
+            }
+            Ok(())
+        };
+        if let Err(refused) = durable.await {
+            self.result = Err(refused);
+        }
+    }
+
     /// The same for a batch, with one wait.
-    pub(crate) async fn all_recorded(all: Vec<Self>, kms: &LocalKms) -> Result<Vec<Result<T>>> {
+    pub(crate) async fn all_recorded(mut all: Vec<Self>, kms: &LocalKms) -> Result<Vec<Result<T>>> {
+        let mut counted = Vec::with_capacity(all.len());
+        for Self { attempt, result } in &all {
+            counted.push(attempt.count_uses(kms, result).await);
+        }
+        for (attempted, counted) in all.iter_mut().zip(counted) {
+            attempted.counted(counted).await;
+        }
         let mut results = Vec::with_capacity(all.len());
         let mut entries = Vec::with_capacity(all.len());
         for Self { result, attempt } in all {
@@ -147,6 +214,12 @@ pub(crate) fn result_of<T>(result: &Result<T>) -> AuditResult {
 pub(crate) fn not_recorded(error: AuditError) -> KmsError {
     tracing::error!(%error, "an operation was refused because it could not be recorded");
     error.into()
+}
+
+/// Whether an action uses a key on data.
+fn is_of_data(action: Action) -> bool {
+    use Action::{DataKey, DataKeyWrapped, Decrypt, Encrypt, Rewrap};
+    matches!(action, Encrypt | Decrypt | DataKey | DataKeyWrapped | Rewrap)
 }
 
 fn rule_word(rule: &RuleName) -> Option<RuleWord> {

@@ -11,7 +11,10 @@ impl LocalKms {
         request: VersionRequest,
     ) -> Result<KeyMetadata> {
         self.change::<action::Disable>(&request.key, Some(request.version), async |permit| {
-            self.operations().hierarchy.disable_version(permit, request.version).await
+            self.operations()
+                .hierarchy
+                .disable_version(permit, request.version, self.caller().request)
+                .await
         })
         .await
     }

@@ -11,7 +11,7 @@ impl LocalKms {
         request: VersionRequest,
     ) -> Result<KeyMetadata> {
         self.change::<action::Enable>(&request.key, Some(request.version), async |permit| {
-            self.operations().hierarchy.enable_version(permit, request.version).await
+            self.operations().hierarchy.enable_version(permit, request.version, None).await
         })
         .await
     }

@@ -3,6 +3,8 @@
 mod attempt;
 mod batch;
 mod caller;
+mod campaign_register;
+mod campaigns;
 mod change;
 mod create_key;
 mod create_version;
@@ -15,11 +17,16 @@ mod encrypt;
 mod list_keys;
 mod local_kms;
 mod metrics;
+mod open_campaign;
 mod operations;
 mod readiness;
+mod report_campaign;
 mod rewrap;
 mod rotate;
+mod see_campaigns;
 mod set_primary;
+mod usage;
+mod usage_of_key;
 
 pub use caller::Caller;
 pub use claviger_audit::{ForeignId, Peer, Proof};

@@ -62,7 +62,7 @@ impl LocalKms {
         Ok(KeyPage { keys, next })
     }
 
-    fn permit_to_see(&self, key: &KeyPath) -> Option<Permit<action::ReadMetadata>> {
+    pub(crate) fn permit_to_see(&self, key: &KeyPath) -> Option<Permit<action::ReadMetadata>> {
         let context = EncryptionContext::new();
         let principal = &self.caller().principal;
         let question = Question { principal, key, context: &context, at: Timestamp::now() };

@@ -35,7 +35,7 @@ impl LocalKms {
     }
 
     /// Runs `work` to its end, even if nobody waits for it any more.
-    async fn to_the_end<T, F>(&self, work: impl FnOnce(Self) -> F) -> Result<T>
+    pub(crate) async fn to_the_end<T, F>(&self, work: impl FnOnce(Self) -> F) -> Result<T>
     where
         T: Send + 'static,
         F: Future<Output = Result<T>> + Send + 'static,

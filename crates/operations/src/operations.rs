@@ -13,12 +13,17 @@ use serde::Serialize;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
-use crate::{Caller, LocalKms, metrics::Metrics, readiness::ReadinessCache};
+use crate::{
+    Caller, LocalKms, campaigns::Campaigns, metrics::Metrics, readiness::ReadinessCache,
+    usage::Usage,
+};
 
 /// The service without its doors.
 #[derive(Debug)]
 pub struct Operations {
-    pub(crate) hierarchy: Hierarchy,
+    pub(crate) hierarchy: Arc<Hierarchy>,
+    pub(crate) campaigns: Campaigns,
+    pub(crate) usage: Usage,
     pub(crate) policy: Policy,
     pub(crate) policy_hash: Digest,
     pub(crate) audit: AuditLog,
@@ -52,12 +57,14 @@ impl Operations {
     /// Wires the parts and records that the service started.
     ///
     /// # Errors
-    /// [`KmsError::Unavailable`] when the audit log cannot be written.
+    /// [`KmsError::Unavailable`] when the audit log cannot be written or the key store not be read.
     pub async fn start(hierarchy: Hierarchy, policy: Policy, audit: AuditLog) -> Result<Arc<Self>> {
         let policy_hash = policy.hash().parse()?;
         let (key, number) = hierarchy.audit_hash_key();
         let version = KeyVersion::new(number)
             .ok_or_else(|| KmsError::unavailable("the record-MAC key has number 0"))?;
+        let campaigns = Campaigns::load(&hierarchy).await?;
+        let hierarchy = Arc::new(hierarchy);
         let operations = Arc::new(Self {
             metrics: Metrics::new(),
             hasher: KeyedHasher::new(key, version),
@@ -65,6 +72,8 @@ impl Operations {
             under_way: TaskTracker::new(),
             places: Arc::new(Semaphore::new(MOST_UNDER_WAY)),
             started_at: Timestamp::now(),
+            campaigns,
+            usage: Usage::start(Arc::clone(&hierarchy)),
             hierarchy,
             policy,
             policy_hash,
@@ -106,7 +115,7 @@ impl Operations {
         self.hierarchy.sweep();
     }
 
-    /// Waits for the operations under way, records that the service stops, closes the audit log and wipes
+    /// Waits for the operations under way, writes exact usage counters, records that the service stops, closes the audit log and wipes
     /// all keys. Call it when the doors are closed.
     pub async fn stop(&self) {
         self.under_way.close();
@@ -114,6 +123,7 @@ impl Operations {
             let left = self.under_way.len();
             tracing::warn!(left, "operations still wait for the token or the store; stopping");
         }
+        self.usage.stop().await;
         if let Err(error) = self.record_event(ServiceEvent::Stopping, None).await {
             tracing::warn!(%error, "the stop could not be recorded");
         }

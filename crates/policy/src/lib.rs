@@ -9,6 +9,7 @@ mod policy;
 mod principal_glob;
 mod rule;
 mod rule_name;
+mod schedule;
 mod text;
 mod wildcard;
 
@@ -18,3 +19,4 @@ pub use error::{Place, PolicyError};
 pub use permit::Permit;
 pub use policy::Policy;
 pub use rule_name::RuleName;
+pub use schedule::Scheduled;

@@ -14,6 +14,10 @@ impl RuleName {
     /// Most characters of a name.
     pub const MAX_LENGTH: usize = 64;
 
+    pub(crate) fn of_schedule() -> Self {
+        Self("schedule".into())
+    }
+
     /// The name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {

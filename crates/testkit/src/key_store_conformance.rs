@@ -8,7 +8,8 @@
 use std::{sync::Arc, time::Duration};
 
 use claviger_keystore::{
-    Commit, Document, KeyStore, PutDocument, PutRecord, StoreError, StoredHead, StoredRecord,
+    Commit, Document, KeyStore, NamedDocument, PutDocument, PutRecord, StoreError, StoredHead,
+    StoredRecord,
 };
 use claviger_kms::KeyId;
 use tokio::time::{sleep, timeout};
@@ -27,6 +28,9 @@ pub async fn run(make: impl AsyncFn() -> Arc<dyn KeyStore>) {
     the_largest_commit_is_taken(make().await).await;
     records_come_in_order_and_in_pages(make().await).await;
     documents_are_compared_and_swapped(make().await).await;
+    documents_come_by_prefix_in_order_and_in_pages(make().await).await;
+    several_documents_are_written_together_or_not_at_all(make().await).await;
+    a_document_is_removed_only_at_the_expected_revision(make().await).await;
     of_two_writers_one_wins(make().await).await;
     no_update_is_lost_between_writers(make().await).await;
     a_watcher_sees_each_commit(make().await).await;
@@ -178,6 +182,62 @@ async fn documents_are_compared_and_swapped(store: Arc<dyn KeyStore>) {
     assert_eq!(found, Some(Document { revision: 2, bytes: b"two".to_vec() }));
     assert_eq!(store.head().await.unwrap(), None, "documents are not under the head");
     assert_eq!(*store.watch().borrow(), 0);
+}
+
+async fn documents_come_by_prefix_in_order_and_in_pages(store: Arc<dyn KeyStore>) {
+    for name in ["b/2", "b/10", "a/1", "b", "b-1", "b/1", "b/1/x", "b0", "c"] {
+        store.put_document(document(name, None, name.as_bytes())).await.unwrap();
+    }
+    let page = async |prefix, after, limit| -> Vec<String> {
+        let found = store.documents(prefix, after, limit).await.unwrap();
+        let whole = |named: NamedDocument| {
+            assert_eq!(
+                (named.document.revision, named.document.bytes),
+                (1, named.name.clone().into())
+            );
+            named.name
+        };
+        found.into_iter().map(whole).collect()
+    };
+    assert_eq!(page("b/", None, 9).await, ["b/1", "b/1/x", "b/10", "b/2"]);
+    assert_eq!(page("b/", None, 2).await, ["b/1", "b/1/x"]);
+    assert_eq!(page("b/", Some("b/1/x"), 9).await, ["b/10", "b/2"]);
+    assert_eq!(page("b/", Some("a"), 1).await, ["b/1"]);
+    assert_eq!(page("b", None, 9).await, ["b", "b-1", "b/1", "b/1/x", "b/10", "b/2", "b0"]);
+    assert_eq!(page("d", None, 9).await, [""; 0]);
+    assert_eq!(page("b/", Some("b/2"), 9).await, [""; 0]);
+    assert_eq!(page("b/", None, 0).await, [""; 0]);
+    let error = store.documents("B%", None, 9).await.unwrap_err();
+    assert!(matches!(error, StoreError::Refused { .. }), "{error:?}");
+}
+
+async fn several_documents_are_written_together_or_not_at_all(store: Arc<dyn KeyStore>) {
+    let both = vec![document("a", None, b"one"), document("b", None, b"one")];
+    store.put_documents(both).await.unwrap();
+    // The good one comes first: its write must be undone.
+    let stale = vec![document("a", Some(1), b"two"), document("b", Some(2), b"stale")];
+    let error = store.put_documents(stale).await.unwrap_err();
+    assert!(matches!(error, StoreError::Conflict { .. }), "{error:?}");
+    assert!(error.to_string().contains("\"b\""), "{error}");
+    let twice = vec![document("a", Some(1), b"two"), document("a", Some(1), b"two")];
+    let error = store.put_documents(twice).await.unwrap_err();
+    assert!(matches!(error, StoreError::Refused { .. }), "{error:?}");
+    let found = store.document("a").await.unwrap();
+    assert_eq!(found, Some(Document { revision: 1, bytes: b"one".to_vec() }));
+    store.put_documents(Vec::new()).await.unwrap();
+}
+
+async fn a_document_is_removed_only_at_the_expected_revision(store: Arc<dyn KeyStore>) {
+    store.put_document(document("a", None, b"one")).await.unwrap();
+    store.put_document(document("a", Some(1), b"two")).await.unwrap();
+    for (name, revision) in [("a", 1), ("a", 3), ("b", 1)] {
+        let error = store.remove_document(name, revision).await.unwrap_err();
+        assert!(matches!(error, StoreError::Conflict { .. }), "{error:?}");
+    }
+    assert!(store.document("a").await.unwrap().is_some());
+    store.remove_document("a", 2).await.unwrap();
+    assert_eq!(store.document("a").await.unwrap(), None);
+    assert_eq!(store.put_document(document("a", None, b"new")).await.unwrap(), 1);
 }
 
 async fn of_two_writers_one_wins(store: Arc<dyn KeyStore>) {

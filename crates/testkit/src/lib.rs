@@ -1,10 +1,12 @@
 //! For tests only: key services, tokens, stores, faults and the conformance suites.
 
+pub mod campaign_register_conformance;
 #[cfg(feature = "service")]
 pub mod certificates;
 pub mod key_store_conformance;
 pub mod kms_conformance;
 mod memory_kms;
+mod memory_register;
 mod postgres;
 #[cfg(feature = "service")]
 mod service;
@@ -13,6 +15,7 @@ mod service_tls;
 mod soft_hsm;
 
 pub use memory_kms::MemoryKms;
+pub use memory_register::MemoryRegister;
 pub use postgres::Postgres;
 #[cfg(feature = "service")]
 pub use service::Service;

@@ -24,3 +24,5 @@ mod refusals_store;
 mod refusals_token;
 #[cfg(test)]
 mod secrets;
+#[cfg(test)]
+mod usage;

@@ -1,6 +1,8 @@
 //! The door from outside: a real service, real sockets, and callers who do it wrong.
 
 #[cfg(test)]
+mod campaigns;
+#[cfg(test)]
 mod conformance;
 #[cfg(test)]
 mod identity;

@@ -1,7 +1,7 @@
 //! The record's schema: frozen, complete, bounded.
 
 use claviger_kms::{
-    Action, ErrorCode, KeyId, KeyVersion, KmsError, RequestId, SecretKey, Timestamp,
+    Action, CampaignId, ErrorCode, KeyId, KeyVersion, KmsError, RequestId, SecretKey, Timestamp,
 };
 use serde_json::Value;
 
@@ -45,7 +45,7 @@ fn full_record(long: bool) -> Record {
     entry.request_bytes = Some(number(32));
     entry.reply_bytes = Some(number(104));
     entry.latency_us = Some(number(250));
-    entry.campaign = Some(word("rewrap-2026-11", 64).parse().unwrap());
+    entry.campaign = Some(CampaignId::from_bytes([0x44; 16]));
     entry.change = Some(StateChange {
         key_id: KeyId::from_bytes([0x22; 16]),
         epoch: number(4),
@@ -114,7 +114,7 @@ fn refuses_a_record_with_free_text() {
     for (field, bad) in [
         ("trace-1", "a b"),
         ("payments-may-seal", "because\\nI say so"),
-        ("rewrap-2026-11", "<script>"),
+        ("44444444-4444-4444-4444-444444444444", "<script>"),
         ("eu-west-1/users", "../users"),
         ("data-key-wrapped", "make-coffee"),
         ("spiffe://example.org/payments", "root"),

@@ -1,3 +1,4 @@
+use claviger_hierarchy::RewrapUse;
 use claviger_kms::{Binding, Ciphertext, EnvelopeId, KmsError, SecretBytes};
 use claviger_policy::action;
 
@@ -84,7 +85,7 @@ async fn a_rewrap_moves_forward_and_keeps_the_content() {
     site.rotate(&tree, "eu").await.unwrap();
     let rewrap = async |ciphertext: &Ciphertext| {
         let permit = site.permit::<action::Rewrap>("eu");
-        tree.rewrap(permit, ciphertext.clone(), &binding("17")).await.unwrap()
+        tree.rewrap(permit, ciphertext.clone(), &binding("17"), RewrapUse::Plain).await.unwrap()
     };
     let moved = rewrap(&sealed).await;
     assert_eq!(moved.version().number(), 2);
@@ -94,7 +95,7 @@ async fn a_rewrap_moves_forward_and_keeps_the_content() {
     assert_eq!(tree.decrypt(permit, &moved, &binding("17")).await.unwrap().len(), 9);
 
     let permit = site.permit::<action::Rewrap>("eu");
-    let wrong = tree.rewrap(permit, moved, &binding("18")).await;
+    let wrong = tree.rewrap(permit, moved, &binding("18"), RewrapUse::Plain).await;
     assert!(matches!(wrong, Err(KmsError::Rejected)), "a rewrap told garbage from a ciphertext");
 }
 

@@ -11,12 +11,12 @@ use std::{
 use async_trait::async_trait;
 use claviger_hierarchy::{Hierarchy, HierarchyConfig};
 use claviger_keystore::{
-    Commit, Document, KeyStore, PutDocument, StoreError, StoredHead, StoredRecord,
+    Commit, Document, KeyStore, NamedDocument, PutDocument, StoreError, StoredHead, StoredRecord,
 };
 use claviger_kms::{Derivation, KeyId, KeyVersion, KmsError, SecretBytes, SecretKey, VersionState};
 use claviger_root_key::{ObjectId, ObjectKind, ObjectReport, Token, TokenError, TokenReport};
 
-use crate::{Site, binding};
+use crate::{Site, binding, request};
 
 #[derive(Debug)]
 struct SlowToken {
@@ -89,8 +89,22 @@ impl KeyStore for LossyStore {
     async fn document(&self, name: &str) -> Result<Option<Document>, StoreError> {
         self.store.document(name).await
     }
-    async fn put_document(&self, put: PutDocument) -> Result<u64, StoreError> {
-        self.store.put_document(put).await
+    async fn documents(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<NamedDocument>, StoreError> {
+        self.store.documents(prefix, after, limit).await
+    }
+    async fn put_documents(&self, puts: Vec<PutDocument>) -> Result<(), StoreError> {
+        self.store.put_documents(puts).await
+    }
+    async fn remove_document(&self, name: &str, expected_revision: u64) -> Result<(), StoreError> {
+        self.store.remove_document(name, expected_revision).await
+    }
+    async fn purge(&self) -> Result<(), StoreError> {
+        self.store.purge().await
     }
     fn watch(&self) -> tokio::sync::watch::Receiver<u64> {
         self.store.watch()
@@ -141,7 +155,7 @@ async fn a_use_that_waits_for_the_token_ends_with_the_disable() {
     let waiting = site.unwrap(&tree, "eu", &wrapped);
     let disabling = async {
         tokio::time::sleep(Duration::from_millis(100)).await;
-        tree.disable_version(site.permit("eu"), version(1)).await.unwrap();
+        tree.disable_version(site.permit("eu"), version(1), request()).await.unwrap();
     };
     let (opened, ()) = futures::future::join(waiting, disabling).await;
     assert!(matches!(opened, Err(KmsError::KeyUnusable { .. })), "{opened:?}");
@@ -163,7 +177,7 @@ async fn a_disable_does_not_wait_for_the_token() {
     let begun = Instant::now();
     let disabling = async {
         tokio::time::sleep(Duration::from_millis(50)).await;
-        tree.disable_version(site.permit("eu"), version(1)).await.unwrap();
+        tree.disable_version(site.permit("eu"), version(1), request()).await.unwrap();
         begun.elapsed()
     };
     let ((), elapsed) = futures::future::join(slow, disabling).await;
@@ -179,7 +193,7 @@ async fn a_disable_whose_reply_is_lost_is_in_force() {
     site.rotate(&tree, "eu").await.unwrap();
     store.loses_replies.store(true, SeqCst);
     // The store can be read again: the change is found to have happened.
-    tree.disable_version(site.permit("eu"), version(1)).await.unwrap();
+    tree.disable_version(site.permit("eu"), version(1), request()).await.unwrap();
     let refused = site.unwrap(&tree, "eu", &wrapped).await.unwrap_err();
     assert!(matches!(refused, KmsError::KeyUnusable { .. }), "{refused}");
 }
@@ -194,7 +208,7 @@ async fn while_the_last_change_is_in_doubt_no_key_is_used() {
     site.rotate(&tree, "eu").await.unwrap();
     store.loses_replies.store(true, SeqCst);
     store.unreadable.store(true, SeqCst);
-    let lost = tree.disable_version(site.permit("eu"), version(1)).await.unwrap_err();
+    let lost = tree.disable_version(site.permit("eu"), version(1), request()).await.unwrap_err();
     assert!(lost.is_retryable(), "{lost}");
     let refused = site.unwrap(&tree, "eu", &wrapped).await.unwrap_err();
     assert!(refused.is_retryable(), "{refused}");
@@ -218,16 +232,16 @@ async fn a_child_under_a_disabled_version_is_not_moved() {
     let (_, wrapped) = site.data_key(&tree, "eu/users").await;
     // Rotated, and interrupted before the child was moved.
     drop(tree.rotate(site.permit("eu"), None).await.unwrap());
-    tree.disable_version(site.permit("eu"), version(1)).await.unwrap();
+    tree.disable_version(site.permit("eu"), version(1), request()).await.unwrap();
     let written = tree.rotate(site.permit("eu"), None).await.unwrap();
     let moved = tree.move_children(written.behind.as_ref().unwrap()).await.unwrap();
     assert!(moved.changes.is_empty() && moved.notice.is_some(), "{moved:?}");
     let refused = site.unwrap(&tree, "eu/users", &wrapped).await.unwrap_err();
     assert!(matches!(refused, KmsError::KeyUnusable { .. }), "{refused}");
     // Enabled again, it moves.
-    tree.enable_version(site.permit("eu"), version(1)).await.unwrap();
+    tree.enable_version(site.permit("eu"), version(1), None).await.unwrap();
     site.move_children(&tree, &written).await.unwrap();
-    assert!(tree.disable_version(site.permit("eu"), version(1)).await.is_ok());
+    assert!(tree.disable_version(site.permit("eu"), version(1), request()).await.is_ok());
     site.unwrap(&tree, "eu/users", &wrapped).await.unwrap();
 }
 

@@ -6,7 +6,9 @@ mod ceremony;
 mod damage;
 mod data;
 mod faults;
+mod lifecycle;
 mod memory;
+mod quarantine;
 mod versions;
 
 use std::{path::PathBuf, sync::Arc};
@@ -14,8 +16,8 @@ use std::{path::PathBuf, sync::Arc};
 use claviger_hierarchy::{Hierarchy, HierarchyConfig, OpenError, RootSummary, Written, init_root};
 use claviger_keystore::{KeyStore, SqliteStore};
 use claviger_kms::{
-    Binding, Ciphertext, CreateKey, EncryptionContext, KeyMetadata, KeyPath, Principal, Result,
-    SecretKey, Timestamp,
+    Binding, Ciphertext, CreateKey, EncryptionContext, KeyMetadata, KeyPath, Principal, RequestId,
+    Result, SecretKey, Timestamp,
 };
 use claviger_policy::{ActionType, Permit, Policy, Question, action};
 use claviger_root_key::{Pkcs11Token, Token};
@@ -106,6 +108,10 @@ impl Site {
         let permit = self.permit::<action::Decrypt>(key);
         tree.decrypt(permit, wrapped, &binding("17")).await?.into_secret_key()
     }
+}
+
+fn request() -> RequestId {
+    RequestId::make_random().unwrap()
 }
 
 fn path(text: &str) -> KeyPath {

@@ -1,9 +1,10 @@
+use claviger_hierarchy::RewrapUse;
 use claviger_kms::{
     CreateKey, IdempotencyKey, KeyVersion, KmsError, Protection, Purpose, VersionState,
 };
 use claviger_policy::action;
 
-use crate::{Site, path};
+use crate::{Site, path, request};
 
 fn version(number: u32) -> KeyVersion {
     KeyVersion::new(number).unwrap()
@@ -151,16 +152,19 @@ async fn a_disabled_version_opens_nothing_until_enabled() {
     let tree = site.open().await;
     site.create(&tree, "eu").await.unwrap();
     let (plain, wrapped) = site.data_key(&tree, "eu").await;
-    let primary = tree.disable_version(site.permit("eu"), version(1)).await.unwrap_err();
+    let primary = tree.disable_version(site.permit("eu"), version(1), request()).await.unwrap_err();
     assert!(matches!(primary, KmsError::KeyUnusable { .. }), "{primary}");
     site.rotate(&tree, "eu").await.unwrap();
-    tree.disable_version(site.permit("eu"), version(1)).await.unwrap();
+    tree.disable_version(site.permit("eu"), version(1), request()).await.unwrap();
     let refused = site.unwrap(&tree, "eu", &wrapped).await.unwrap_err();
     assert!(matches!(refused, KmsError::KeyUnusable { .. }), "{refused}");
     let permit = site.permit::<action::Rewrap>("eu");
-    let rewrap = tree.rewrap(permit, wrapped.clone(), &crate::binding("17")).await.unwrap_err();
+    let rewrap = tree
+        .rewrap(permit, wrapped.clone(), &crate::binding("17"), RewrapUse::Plain)
+        .await
+        .unwrap_err();
     assert!(matches!(rewrap, KmsError::KeyUnusable { .. }), "{rewrap}");
-    tree.enable_version(site.permit("eu"), version(1)).await.unwrap();
+    tree.enable_version(site.permit("eu"), version(1), None).await.unwrap();
     assert!(site.unwrap(&tree, "eu", &wrapped).await.unwrap().is_same_as(&plain));
 }
 

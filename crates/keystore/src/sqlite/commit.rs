@@ -19,15 +19,28 @@ pub(super) fn commit(connection: &mut Connection, commit: &Commit) -> Result<(),
     Ok(transaction.commit()?)
 }
 
-/// Changes one document; returns its new revision.
-pub(super) fn put_one_document(
+/// Changes documents, or nothing.
+pub(super) fn put_documents(
     connection: &mut Connection,
-    put: &PutDocument,
-) -> Result<u64, Failure> {
+    puts: &[PutDocument],
+) -> Result<(), Failure> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let revision = put_document(&transaction, put)?;
-    transaction.commit()?;
-    Ok(revision)
+    for put in puts {
+        put_document(&transaction, put)?;
+    }
+    Ok(transaction.commit()?)
+}
+
+/// Removes one document.
+pub(super) fn remove_document(
+    connection: &mut Connection,
+    name: &str,
+    expected: u64,
+) -> Result<(), Failure> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    expect_document(&transaction, name, Some(expected))?;
+    transaction.prepare_cached("DELETE FROM document WHERE name = ?1")?.execute([name])?;
+    Ok(transaction.commit()?)
 }
 
 fn put_head(
@@ -74,20 +87,28 @@ fn put_record(connection: &Connection, put: &PutRecord) -> Result<(), Failure> {
     Ok(())
 }
 
-fn put_document(connection: &Connection, put: &PutDocument) -> Result<u64, Failure> {
-    let found = connection
-        .prepare_cached("SELECT revision FROM document WHERE name = ?1")?
-        .query_row([&put.name], |row| row.get(0))
-        .optional()?;
-    expect(&format!("document {:?}", put.name), "revision", put.expected_revision, found)?;
-    let revision = found.unwrap_or(0) + 1;
+fn put_document(connection: &Connection, put: &PutDocument) -> Result<(), Failure> {
+    expect_document(connection, &put.name, put.expected_revision)?;
+    let revision = put.expected_revision.unwrap_or(0) + 1;
     connection
         .prepare_cached(
             "INSERT INTO document (name, revision, bytes) VALUES (?1, ?2, ?3)
              ON CONFLICT DO UPDATE SET revision = excluded.revision, bytes = excluded.bytes",
         )?
         .execute(params![put.name, revision, put.bytes])?;
-    Ok(revision)
+    Ok(())
+}
+
+fn expect_document(
+    connection: &Connection,
+    name: &str,
+    expected: Option<u64>,
+) -> Result<(), Failure> {
+    let found = connection
+        .prepare_cached("SELECT revision FROM document WHERE name = ?1")?
+        .query_row([name], |row| row.get(0))
+        .optional()?;
+    expect(&format!("document {name:?}"), "revision", expected, found)
 }
 
 fn expect(

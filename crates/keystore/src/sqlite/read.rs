@@ -3,7 +3,7 @@
 use claviger_kms::KeyId;
 use rusqlite::{Connection, OptionalExtension, Row};
 
-use crate::{Document, StoredHead, StoredRecord, sqlite::failure::Failure};
+use crate::{Document, NamedDocument, StoredHead, StoredRecord, sqlite::failure::Failure};
 
 pub(super) fn head(connection: &Connection) -> Result<Option<StoredHead>, Failure> {
     let mut query =
@@ -48,6 +48,25 @@ pub(super) fn document(connection: &Connection, name: &str) -> Result<Option<Doc
     let document =
         query.query_row([name], |row| Ok(Document { revision: row.get(0)?, bytes: row.get(1)? }));
     Ok(document.optional()?)
+}
+
+pub(super) fn documents(
+    connection: &Connection,
+    prefix: &str,
+    after: Option<&str>,
+    limit: usize,
+) -> Result<Vec<NamedDocument>, Failure> {
+    // Every character of a name sorts before 7F, so these are all names with the prefix.
+    let mut query = connection.prepare_cached(
+        "SELECT name, revision, bytes FROM document
+         WHERE name >= ?1 AND name < ?1 || char(127) AND name > ?2 ORDER BY name LIMIT ?3",
+    )?;
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let rows = query.query_map((prefix, after.unwrap_or_default(), limit), |row| {
+        let document = Document { revision: row.get(1)?, bytes: row.get(2)? };
+        Ok(NamedDocument { name: row.get(0)?, document })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
 }
 
 fn stored_record(row: &Row<'_>) -> rusqlite::Result<StoredRecord> {

@@ -36,6 +36,7 @@ impl Key {
             details,
             made_at: Timestamp::now(),
             epoch: 0,
+            quarantine: None,
             versions: Vec::new(),
             notices: Vec::new(),
         };
@@ -65,6 +66,8 @@ impl Key {
             state_changed_at: now,
             parent_version: self.parent_version,
             fingerprint: format!("{:016x}", u64::from_be_bytes(fingerprint)),
+            ever_quarantined: false,
+            destroy_after: None,
         });
         self.metadata.epoch += 1;
         Ok(version)

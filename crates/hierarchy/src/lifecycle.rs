@@ -1,0 +1,232 @@
+//! Whole keys, and the end of versions: disable, enable, retire, schedule, cancel, destroy.
+//!
+//! Invariant: a version is destroyed only at its time, only when no record names it as the version above,
+//! and leaves a tombstone that says so.
+
+use std::time::Duration;
+
+use claviger_keystore::{KeyRecord, Material};
+use claviger_kms::{
+    KeyMetadata, KeyPath, KeyState, KeyVersion, KmsError, RequestId, Result, ScheduleDestroy,
+    Timestamp, VersionState,
+};
+use claviger_policy::{Permit, action};
+
+use crate::{TwoPersons, Written, emergency, hierarchy::Hierarchy, steps, versions::grounds};
+
+/// How long a day is: one day, or less where a developer watches a schedule go by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pace {
+    scale: u32,
+}
+
+impl Pace {
+    /// Days as everywhere.
+    pub const REAL: Self = Self { scale: 1 };
+
+    /// Days that pass `scale` times as fast; 0 counts as 1. For development only.
+    #[must_use]
+    pub fn faster(scale: u32) -> Self {
+        Self { scale: scale.max(1) }
+    }
+
+    /// Whether days are days.
+    #[must_use]
+    pub fn is_real(self) -> bool {
+        self == Self::REAL
+    }
+
+    /// So many days.
+    #[must_use]
+    pub fn days(self, days: u32) -> Duration {
+        DAY * days / self.scale
+    }
+}
+
+impl Hierarchy {
+    /// Refuses every use of a key, and of the keys below it, until it is enabled again. Needs neither token
+    /// nor audit log.
+    ///
+    /// # Errors
+    /// [`KmsError::NotFound`]; [`KmsError::KeyUnusable`] for a retired key.
+    pub async fn disable_key(
+        &self,
+        permit: Permit<action::Disable>,
+        request: RequestId,
+    ) -> Result<Written> {
+        let (record, changes) = self
+            .change_record(permit.key(), |record| {
+                if record.state == KeyState::Disabled {
+                    return Ok(());
+                }
+                steps::disable_key(record)?;
+                record.emergency = Some(emergency::of(&permit, request, Timestamp::now()));
+                Ok(())
+            })
+            .await?;
+        Ok(Written::new(record.metadata(), changes))
+    }
+
+    /// Takes a disabled or retired key into use again.
+    ///
+    /// # Errors
+    /// [`KmsError::NotFound`].
+    pub async fn enable_key(&self, permit: Permit<action::Enable>) -> Result<Written> {
+        let (record, changes) = self
+            .change_record(permit.key(), |record| {
+                steps::enable_key(record);
+                Ok(())
+            })
+            .await?;
+        Ok(Written::new(record.metadata(), changes))
+    }
+
+    /// Lets a key make nothing new.
+    ///
+    /// # Errors
+    /// [`KmsError::NotFound`]; [`KmsError::KeyUnusable`] for a disabled key.
+    pub async fn retire_key(&self, permit: Permit<action::Disable>) -> Result<Written> {
+        let (record, changes) = self.change_record(permit.key(), steps::retire_key).await?;
+        Ok(Written::new(record.metadata(), changes))
+    }
+
+    /// Schedules the destruction of a disabled version. One that is scheduled already stays as it is.
+    ///
+    /// # Errors
+    /// [`KmsError::Invalid`] on the delay; [`KmsError::NotFound`]; [`KmsError::KeyUnusable`] from another
+    /// state, without evidence or two persons, or while a key below is under this version.
+    pub async fn schedule_destroy(
+        &self,
+        permit: Permit<action::Destroy>,
+        request: &ScheduleDestroy,
+        second: Option<TwoPersons>,
+        evidence: Option<String>,
+    ) -> Result<Written> {
+        request.check()?;
+        let path = permit.key();
+        let mut grounds = grounds(path, second.as_ref());
+        grounds.evidence = evidence.is_some();
+        let (record, changes) = self
+            .change_record(path, |record| {
+                let found = record.version(request.version);
+                if found.is_some_and(|found| found.state == VersionState::DestroyScheduled) {
+                    return Ok(());
+                }
+                self.check_unneeded(record, request.version)?;
+                let now = Timestamp::now();
+                let at = now + self.pace.days(request.days);
+                steps::schedule_destroy(record, request.version, at, grounds, now)?;
+                let found = record.versions.iter_mut().find(|v| v.number == request.version);
+                if let Some(found) = found {
+                    found.evidence.clone_from(&evidence);
+                }
+                Ok(())
+            })
+            .await?;
+        Ok(Written::new(with_copies(&record, request.version), changes))
+    }
+
+    /// Cancels a scheduled destruction.
+    ///
+    /// # Errors
+    /// [`KmsError::NotFound`]; [`KmsError::KeyUnusable`] if none is scheduled.
+    pub async fn cancel_destroy(
+        &self,
+        permit: Permit<action::Destroy>,
+        version: KeyVersion,
+    ) -> Result<Written> {
+        let (record, changes) = self
+            .change_record(permit.key(), |record| {
+                steps::cancel_destroy(record, version, Timestamp::now())
+            })
+            .await?;
+        Ok(Written::new(record.metadata(), changes))
+    }
+
+    /// Versions whose destruction is due, with the evidence it rests on.
+    #[must_use]
+    pub fn due_for_destruction(
+        &self,
+        now: Timestamp,
+    ) -> Vec<(KeyPath, KeyVersion, Option<String>)> {
+        let mut due = Vec::new();
+        for path in self.paths(None, None, usize::MAX) {
+            let Some(record) = self.tree().at(&path) else { continue };
+            for version in &record.versions {
+                if version.state == VersionState::DestroyScheduled
+                    && version.destroy_after.is_some_and(|after| after <= now)
+                {
+                    due.push((path.clone(), version.number, version.evidence.clone()));
+                }
+            }
+        }
+        due
+    }
+
+    /// Erases a version whose time has come: from the record, the cache and the store's free pages.
+    ///
+    /// # Errors
+    /// [`KmsError::KeyUnusable`] before its time or while a key below is under it.
+    pub async fn destroy_version(
+        &self,
+        permit: Permit<action::Destroy>,
+        version: KeyVersion,
+    ) -> Result<Written> {
+        let (record, changes) = self
+            .change_record(permit.key(), |record| {
+                let found = record.version(version);
+                if found.is_some_and(|found| found.state == VersionState::Destroyed) {
+                    return Ok(());
+                }
+                self.check_unneeded(record, version)?;
+                steps::destroy(record, version, Timestamp::now())
+            })
+            .await?;
+        self.cache.forget(record.id, version);
+        let purged = self.store().purge().await;
+        let mut metadata = with_copies(&record, version);
+        if purged.is_err() {
+            metadata.notices.push(
+                "the key store's own files may still hold the former record; the log says why"
+                    .into(),
+            );
+        }
+        Ok(Written::new(metadata, changes))
+    }
+
+    /// Whether no key below is still wrapped by this version.
+    fn check_unneeded(&self, record: &KeyRecord, version: KeyVersion) -> Result<()> {
+        let children = self.tree().children(&record.path);
+        let named = children.iter().find(|child| {
+            child.versions.iter().any(|below| {
+                below.parent_version == version && !matches!(below.material, Material::Gone)
+            })
+        });
+        match named {
+            None => Ok(()),
+            Some(child) => Err(KmsError::key_unusable(format!(
+                "version {version} of the key {} still wraps {}; rotate {} once more to move the keys \
+                 below it, then repeat this",
+                record.path, child.path, record.path
+            ))),
+        }
+    }
+}
+
+/// The key, and what copies of the version's wrapped material may outlive it.
+fn with_copies(record: &KeyRecord, version: KeyVersion) -> KeyMetadata {
+    let mut metadata = record.metadata();
+    let above = match record.path.parent() {
+        Some(parent) => format!("the versions of {parent} that wrapped it"),
+        None => "the versions of the root that wrapped it".to_owned(),
+    };
+    let backed_up = record.version(version).is_some_and(|found| found.backed_up);
+    metadata.notices.push(format!(
+        "copies of the key store made before the destruction still hold version {version}, wrapped; they \
+         open it until {above} are destroyed too{}",
+        if backed_up { ", the backups of this service among them" } else { "" }
+    ));
+    metadata
+}
+
+const DAY: Duration = Duration::from_secs(86_400);

@@ -1,0 +1,141 @@
+//! Quarantine: stop a key, or all below it, at once; then give it a new primary version.
+//!
+//! Invariants: stopping needs neither the token nor the audit log and is never kept waiting by either; of
+//! many keys those above are stopped first; a repeated request stops nothing that was made since.
+
+use std::sync::Arc;
+
+use claviger_keystore::{Commit, KeyRecord};
+use claviger_kms::{
+    IdempotencyKey, KeyPath, KeyVersion, QuarantineFacts, QuarantineReason, RequestId, Result,
+    Timestamp,
+};
+use claviger_policy::{Permit, action};
+
+use crate::{
+    Change, Written,
+    commit::{ATTEMPTS, Seen, overtaken},
+    emergency,
+    hierarchy::Hierarchy,
+    steps::{self, Stopped},
+};
+
+/// What is to be stopped, and why.
+#[derive(Debug, Clone)]
+pub struct QuarantineOrder {
+    /// Why.
+    pub reason: QuarantineReason,
+    /// Whether callers may still unwrap.
+    pub drain: bool,
+    /// Only this version.
+    pub version: Option<KeyVersion>,
+    /// The request, for the record.
+    pub request: RequestId,
+    /// The request's name.
+    pub idempotency_key: Option<IdempotencyKey>,
+}
+
+impl Hierarchy {
+    /// Stops the keys of these permits, fifty a commit. What was stopped before, by the same request or
+    /// by state, is left as it is.
+    ///
+    /// # Errors
+    /// [`KmsError::NotFound`](claviger_kms::KmsError::NotFound), and
+    /// [`KmsError::Unavailable`](claviger_kms::KmsError::Unavailable) when the store is out of reach.
+    pub async fn stop(
+        &self,
+        permits: &[Permit<action::Quarantine>],
+        order: &QuarantineOrder,
+    ) -> Result<(Vec<Stopped>, Vec<Change>)> {
+        self.certain().await?;
+        let (mut stopped, mut changes) = (Vec::new(), Vec::new());
+        for batch in permits.chunks(Commit::MAX_RECORDS) {
+            let (of_batch, written) = self.stop_batch(batch, order).await?;
+            stopped.extend(of_batch);
+            changes.extend(written);
+        }
+        Ok((stopped, changes))
+    }
+
+    async fn stop_batch(
+        &self,
+        permits: &[Permit<action::Quarantine>],
+        order: &QuarantineOrder,
+    ) -> Result<(Vec<Stopped>, Vec<Change>)> {
+        for _ in 0..ATTEMPTS {
+            let (mut all, mut seen, mut records) = (Vec::new(), Vec::new(), Vec::new());
+            for permit in permits {
+                let before = self.record(permit.key())?;
+                let mut record = KeyRecord::clone(&before);
+                let stopped = self.stop_one(&mut record, permit, order)?;
+                if !stopped.is_empty() {
+                    seen.push(Seen::record(&before));
+                    records.push(record);
+                }
+                all.push(stopped);
+            }
+            if records.is_empty() {
+                return Ok((all, Vec::new()));
+            }
+            if let Some(changes) = self.commit_if(&seen, records).await? {
+                return Ok((all, changes));
+            }
+        }
+        match permits.first() {
+            Some(permit) => Err(overtaken(permit.key())),
+            None => Ok((Vec::new(), Vec::new())),
+        }
+    }
+
+    fn stop_one(
+        &self,
+        record: &mut KeyRecord,
+        permit: &Permit<action::Quarantine>,
+        order: &QuarantineOrder,
+    ) -> Result<Stopped> {
+        let tag = self.quarantine_tag(permit, order);
+        if tag.is_some() && record.quarantine_request == tag {
+            return Ok(Stopped::default());
+        }
+        let now = Timestamp::now();
+        let by = permit.principal().clone();
+        let facts = QuarantineFacts { reason: order.reason, drain: order.drain, by, at: now };
+        let stopped = steps::quarantine(record, order.version, facts)?;
+        record.quarantine_request = tag;
+        record.emergency = Some(emergency::of(permit, order.request, now));
+        Ok(stopped)
+    }
+
+    /// Gives a stopped key a new primary version, once for each request. Its children are then behind.
+    ///
+    /// # Errors
+    /// As [`rotate`](Self::rotate).
+    pub async fn replace_stopped(
+        &self,
+        permit: &Permit<action::Quarantine>,
+        order: &QuarantineOrder,
+    ) -> Result<Written> {
+        let tag = self.quarantine_tag(permit, order);
+        self.new_primary(permit.key(), tag).await
+    }
+
+    /// Active keys that were stopped and have no primary version yet, as when the token was away.
+    #[must_use]
+    pub fn without_primary(&self) -> Vec<KeyPath> {
+        let waits = |record: &Arc<KeyRecord>| {
+            record.primary.is_none()
+                && record.quarantine.is_some()
+                && record.state == claviger_kms::KeyState::Active
+        };
+        let paths = self.paths(None, None, usize::MAX).into_iter();
+        paths.filter(|path| self.tree().at(path).as_ref().is_some_and(waits)).collect()
+    }
+
+    fn quarantine_tag(
+        &self,
+        permit: &Permit<action::Quarantine>,
+        order: &QuarantineOrder,
+    ) -> Option<String> {
+        self.tag(permit.principal(), "quarantine", order.idempotency_key.as_ref())
+    }
+}

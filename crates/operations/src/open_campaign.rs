@@ -1,0 +1,76 @@
+//! Open a campaign, or take up the open one of the same name.
+
+use std::collections::BTreeMap;
+
+use claviger_audit::ServiceEvent;
+use claviger_kms::{
+    Action, Campaign, CampaignId, CampaignState, EncryptionContext, OpenCampaign, Result, Timestamp,
+};
+use claviger_policy::action;
+
+use crate::{
+    LocalKms,
+    attempt::{Attempt, Attempted},
+};
+
+impl LocalKms {
+    pub(crate) async fn open_campaign_recorded(&self, request: OpenCampaign) -> Result<Campaign> {
+        let mut attempt = Attempt::begin(self, Action::Rewrap);
+        attempt.entry.event = ServiceEvent::CampaignOpened.into();
+        let campaigns = &self.operations().campaigns;
+        let opening = campaigns.opening.lock().await;
+        let prepared = self.prepare_campaign(&mut attempt, request).await;
+        match prepared {
+            Err(refused) => Attempted { result: Err(refused), attempt }.recorded(self).await,
+            Ok(Prepared::Open(id)) => {
+                let result = campaigns.read(&self.operations().hierarchy, id).await;
+                Attempted { result, attempt }.recorded(self).await
+            }
+            Ok(Prepared::New(campaign)) => {
+                let written = self.in_two_records(attempt, async || {
+                    campaigns.write(&self.operations().hierarchy, &campaign).await
+                });
+                written.await?;
+                campaigns.prune(&self.operations().hierarchy).await;
+                drop(opening);
+                Ok(campaign)
+            }
+        }
+    }
+
+    async fn prepare_campaign(
+        &self,
+        attempt: &mut Attempt,
+        request: OpenCampaign,
+    ) -> Result<Prepared> {
+        let OpenCampaign { key, name, mode } = request;
+        let permit = attempt.permit::<action::Rewrap>(self, &key, &EncryptionContext::new())?;
+        let (key_id, target) = self.operations().hierarchy.rewrap_target(&permit).await?;
+        let resumed = self.operations().campaigns.to_resume(&key, &name, mode)?;
+        let id = resumed.map_or_else(CampaignId::make_random, Ok)?;
+        attempt.entry.campaign = Some(id);
+        if resumed.is_some() {
+            return Ok(Prepared::Open(id));
+        }
+        let now = Timestamp::now();
+        Ok(Prepared::New(Campaign {
+            id,
+            name,
+            key,
+            key_id,
+            mode,
+            state: CampaignState::Open,
+            target,
+            opened_by: self.caller().principal.clone(),
+            opened_at: now,
+            changed_at: now,
+            revision: 1,
+            sources: BTreeMap::new(),
+        }))
+    }
+}
+
+enum Prepared {
+    Open(CampaignId),
+    New(Campaign),
+}
