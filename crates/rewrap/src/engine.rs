@@ -103,7 +103,7 @@ impl Runner {
             ended
         };
         let (ended, ()) = tokio::join!(work, ledger.report_every_second());
-        let report = conclude(&record, ended, &ledger, stop.is_cancelled(), started);
+        let report = conclude(&record, ended, &ledger, started);
         self.close(file, report, &ledger).await
     }
 
@@ -129,6 +129,7 @@ impl Runner {
         };
         for source in sources {
             if halt.is_cancelled() {
+                ended.halted = true;
                 break;
             }
             let passes =
@@ -138,7 +139,10 @@ impl Runner {
             ended.sources.insert(source.name().to_owned(), report);
             match end {
                 PassEnd::Done(next) => ended.next.push(next),
-                PassEnd::Halted => break,
+                PassEnd::Halted => {
+                    ended.halted = true;
+                    break;
+                }
                 PassEnd::Abort(error) => {
                     ended.error = Some(error);
                     break;
@@ -204,23 +208,18 @@ struct Ended {
     sources: BTreeMap<String, SourceReport>,
     next: Vec<Next>,
     error: Option<KmsError>,
+    halted: bool,
 }
 
-fn conclude(
-    record: &Campaign,
-    ended: Ended,
-    ledger: &Ledger,
-    stopped: bool,
-    started: Instant,
-) -> Report {
+fn conclude(record: &Campaign, ended: Ended, ledger: &Ledger, started: Instant) -> Report {
     let total = ended
         .sources
         .values()
         .fold(CampaignCounts::default(), |sum, source| sum.plus(&source.total));
-    let (outcome, reason) = match (ledger.lost(), ended.error) {
+    let (outcome, reason) = match (ledger.lost(), &ended.error) {
         (Some((outcome, reason)), _) => (outcome, Some(reason)),
         (None, Some(error)) => (Outcome::Failed, Some(error.to_string())),
-        (None, None) if stopped => (Outcome::Stopped, None),
+        (None, None) if ended.halted => (Outcome::Stopped, None),
         (None, None) => match decide::campaign_state(&ended.next) {
             Some(CampaignState::Complete) => (Outcome::Complete, None),
             _ => (Outcome::Partial, None),
@@ -235,6 +234,7 @@ fn conclude(
         outcome,
         reason,
         seconds: started.elapsed().as_secs_f64(),
+        error: ended.error,
         total,
         sources: ended.sources,
     }

@@ -2,7 +2,9 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use claviger_kms::{CampaignCounts, CampaignId, CampaignMode, CampaignName, KeyPath, KeyVersion};
+use claviger_kms::{
+    CampaignCounts, CampaignId, CampaignMode, CampaignName, KeyPath, KeyVersion, KmsError,
+};
 use serde::Serialize;
 
 use crate::Findings;
@@ -26,6 +28,9 @@ pub struct Report {
     /// Why, where it is not complete.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// What the key service said, where the run failed.
+    #[serde(skip)]
+    pub error: Option<KmsError>,
     /// Seconds it took.
     pub seconds: f64,
     /// All passes of this run over all sources.

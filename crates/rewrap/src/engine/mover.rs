@@ -34,6 +34,7 @@ pub(super) struct Mover {
 pub(super) enum Stuck {
     Service(KmsError),
     Source(SourceError),
+    Halted,
 }
 
 impl From<SourceError> for Stuck {
@@ -67,7 +68,9 @@ impl Mover {
         let mut tally = Tally::default();
         let moving: Vec<_> =
             batch.items.into_iter().filter_map(|item| tally.sort(item, goal)).collect();
-        self.pace.turn(moving.len()).await;
+        if !self.pace.turn(moving.len(), &self.halt).await {
+            return Err(Stuck::Halted);
+        }
         let moved = self.headers(&moving).await?;
         let mut changes = Vec::with_capacity(moving.len());
         for (envelope, moved) in moving.into_iter().zip(moved) {

@@ -6,7 +6,11 @@
 use std::future::Future;
 
 use claviger_kms::{CampaignCounts, Cursor, KmsError, SourceProgress};
-use futures::{FutureExt as _, StreamExt as _, future::BoxFuture, stream};
+use futures::{
+    FutureExt as _, StreamExt as _,
+    future::BoxFuture,
+    stream::{self, BoxStream},
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -62,7 +66,9 @@ impl Passes<'_> {
             let end = self.pass(&goal, estimate, &mut report).await;
             match end {
                 Ok(true) => {}
-                Ok(false) => return (report, PassEnd::Halted),
+                Ok(false) | Err(Stuck::Halted) => return (report, PassEnd::Halted),
+                // Not tried to the end.
+                Err(_) if self.halt.is_cancelled() => return (report, PassEnd::Halted),
                 Err(Stuck::Service(error)) => return (report, PassEnd::Abort(error)),
                 Err(Stuck::Source(error)) => {
                     report.reason = Some(error.to_string());
@@ -74,6 +80,14 @@ impl Passes<'_> {
                 next => return (report, PassEnd::Done(next)),
             }
         }
+    }
+
+    /// What every batch comes to, in order; `concurrency` of them are under way.
+    fn batches<'s>(&'s self, goal: &'s Goal, first: Option<Place>) -> BoxStream<'s, Worked> {
+        stream::unfold(Some(first), |after| self.scan(after))
+            .map(|batch| self.work(goal, batch))
+            .buffered(self.file.concurrency)
+            .boxed()
     }
 
     /// The next batch, and where the one after it begins; `None` at the end, and when the run is to halt.
@@ -115,9 +129,7 @@ impl Passes<'_> {
         let first = progress.cursor.as_ref().map(|cursor| Place(cursor.as_str().to_owned()));
         report.last_pass = progress.counts;
         report.findings = Findings::default();
-        let scans = stream::unfold(Some(first), |state| self.scan(state));
-        let worked = scans.map(|batch| self.work(goal, batch));
-        let mut worked = std::pin::pin!(worked.buffered(self.file.concurrency));
+        let mut worked = self.batches(goal, first);
         let mut ended = false;
         while let Some(done) = worked.next().await {
             let ((counts, findings), next) = done?;

@@ -2,7 +2,6 @@
 
 mod bench;
 mod files;
-mod killed;
 mod postgres;
 mod runs;
 mod services;

@@ -3,7 +3,7 @@
 //! Invariant: what was displaced is compared with what was read; if it is anything else, the application has
 //! written meanwhile, and the two are exchanged back. Between the two steps the file's name leads to the new
 //! envelope of the older content. Known limit: a crash just there leaves the application's file under the name
-//! `.claviger-….displaced`, which nothing removes and every later scan reports.
+//! `.claviger-….displaced`, which nothing removes.
 
 use std::{
     ffi::OsString,
