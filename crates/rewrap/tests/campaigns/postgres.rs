@@ -253,6 +253,18 @@ async fn two_runners_on_one_table_move_every_row_once() {
     assert!(table.all().await.iter().all(|(_, envelope)| version_of(envelope) == 2));
 }
 
+/// The pages were ordered by the keys' text: `ORDER BY id` meant the output column `id::text`, so that after row 9
+/// came row 90, and the rows between were never seen.
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_follow_the_keys_own_order_and_leave_no_row_out() {
+    let Some(table) = Table::new().await else { return };
+    let bench = Bench::new();
+    table.insert(&bench, 0..120).await;
+    bench.rotate().await;
+    let report = bench.run(&table.campaign("batch = 7")).await;
+    assert_eq!((report.total.moved, report.total.scanned), (120, 240), "{report}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reply_lost_after_the_commit_is_no_conflict() {
     let Some(table) = Table::new().await else { return };

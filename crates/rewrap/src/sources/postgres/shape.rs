@@ -100,17 +100,18 @@ impl Shape {
     fn of(target: &str, keys: Vec<Key>, further: Vec<String>, envelope: &str) -> Self {
         let envelope = quoted(envelope);
         let names: Vec<String> = keys.iter().map(|key| quoted(&key.name)).collect();
-        let key = names.join(", ");
+        // With the table's name before it: alone it would be the output column, and ordered as text.
+        let key = names.iter().map(|name| format!("t.{name}")).collect::<Vec<_>>().join(", ");
         let texts: Vec<String> = names
             .iter()
             .cloned()
             .chain(further.iter().map(|name| quoted(name)))
-            .map(|name| format!("{name}::text"))
+            .map(|name| format!("t.{name}::text"))
             .collect();
         let values = |first: usize| -> Vec<String> {
             (first..).zip(&keys).map(|(at, key)| format!("${at}::text::{}", key.kind)).collect()
         };
-        let select = format!("SELECT {}, {envelope} FROM {target}", texts.join(", "));
+        let select = format!("SELECT {}, t.{envelope} FROM {target} AS t", texts.join(", "));
         let order = format!("ORDER BY {key} LIMIT $1");
         let after = values(2).join(", ");
         // The arrays: old bytes, new bytes, then each key column as text.
@@ -160,8 +161,9 @@ impl Shape {
 
 const RELATION: &str = "SELECT to_regclass($1)::oid";
 
+/// With -1, not NULL: `character` alone would mean one character.
 const COLUMNS: &str = "
-    SELECT attname::text, format_type(atttypid, NULL), attnotnull FROM pg_attribute
+    SELECT attname::text, format_type(atttypid, -1), attnotnull FROM pg_attribute
     WHERE attrelid = $1 AND attnum > 0 AND NOT attisdropped";
 
 /// Whether some unique index over all rows has no other columns than these.
