@@ -9,10 +9,14 @@ use std::{
 };
 
 use claviger_envelope::{ColumnContext, Envelopes, key_version};
-use claviger_kms::{CampaignRegister as _, CreateKey, CreateVersion, KeyManagementService as _};
-use claviger_testkit::Service;
+use claviger_kms::{
+    CampaignRegister as _, CreateKey, CreateVersion, KeyManagementService as _, KmsError,
+};
+use claviger_rewrap::{CampaignFile, Outcome, Runner, sources};
+use claviger_testkit::{MemoryRegister, Service};
 use rusqlite::{Connection, params};
 use serde_json::Value;
+use tokio_util::sync::CancellationToken;
 
 struct Bench {
     service: Service,
@@ -209,8 +213,17 @@ async fn without_permission_to_rewrap_a_run_stops_at_once() {
         Service::own_principal()
     );
     let bench = Bench::with_policy(&policy, 30, 1000).await;
-    let (exit, report, told) = bench.run(&["campaign", "run", "cards.toml"]).await;
-    assert_eq!((exit, report["outcome"].as_str()), (3, Some("failed")), "{told}{report}");
-    assert_eq!((bench.moved(), &report["total"]["scanned"]), (0, &0.into()));
+    let (exit, _, told) = bench.run(&["campaign", "run", "cards.toml"]).await;
+    assert_eq!((exit, bench.moved()), (3, 0), "{told}");
+    // The service refuses to open the campaign. With a register that does not, the first batch is refused.
+    let service = std::sync::Arc::new(bench.service.client());
+    let register = MemoryRegister::new(service.clone(), Service::own_principal());
+    let file = CampaignFile::read(&bench.folder.path().join("cards.toml")).unwrap();
+    let sources = sources::open(&file).await.unwrap();
+    let runner = Runner::new(service, std::sync::Arc::new(register));
+    let report = runner.run(&file, &sources, &CancellationToken::new(), &|_| {}).await.unwrap();
+    assert_eq!(report.outcome, Outcome::Failed, "{report}");
+    assert_eq!((report.error, report.total.scanned), (Some(KmsError::Denied), 0));
+    assert_eq!(bench.moved(), 0);
     bench.service.stop().await;
 }

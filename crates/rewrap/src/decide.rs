@@ -101,6 +101,7 @@ pub fn count_replaced(counts: &mut CampaignCounts, outcome: Replaced) {
         Replaced::Replaced => &mut counts.moved,
         Replaced::Conflict => &mut counts.conflicts,
         Replaced::Gone => &mut counts.gone,
+        Replaced::Refused => &mut counts.refused,
     };
     *field = field.saturating_add(1);
 }

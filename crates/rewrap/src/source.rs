@@ -100,4 +100,6 @@ pub enum Replaced {
     Conflict,
     /// Nothing stands there any more.
     Gone,
+    /// This one place cannot be written, as a file without the right; the log says why.
+    Refused,
 }

@@ -57,7 +57,7 @@ fn an_older_version_of_the_same_key_is_a_step_back() {
 #[test]
 fn whatever_is_counted_adds_up_and_only_a_replacement_is_moved() {
     let mut counts = CampaignCounts::default();
-    for outcome in [Replaced::Replaced, Replaced::Conflict, Replaced::Gone] {
+    for outcome in [Replaced::Replaced, Replaced::Conflict, Replaced::Gone, Replaced::Refused] {
         count_replaced(&mut counts, outcome);
     }
     let all = [Step::Empty, Step::Malformed, Step::Foreign, Step::Current, Step::Move];
@@ -65,7 +65,7 @@ fn whatever_is_counted_adds_up_and_only_a_replacement_is_moved() {
         count_left(&mut counts, step);
     }
     assert!(counts.adds_up());
-    assert_eq!((counts.scanned, counts.moved, counts.refused), (9, 1, 2));
+    assert_eq!((counts.scanned, counts.moved, counts.refused), (10, 1, 3));
 }
 
 #[test]

@@ -194,6 +194,9 @@ impl Mover {
                 Replaced::Conflict => {
                     tally.findings.add("conflict", locator, "changed or locked meanwhile");
                 }
+                Replaced::Refused => {
+                    tally.findings.add("refused", locator, "it could not be written; see the log");
+                }
                 Replaced::Gone => {}
             }
         }

@@ -142,7 +142,14 @@ impl Source for Files {
                     Box::new(move || exchange::reseal(&tree, &path, &content, *resealer))
                 }
             };
-            outcomes.push(blocking(replace).await?);
+            outcomes.push(match blocking(replace).await {
+                // One file's fault is not the tree's.
+                Err(SourceError::Unusable { reason }) => {
+                    tracing::warn!(file = change.item.locator, reason, "not replaced");
+                    Replaced::Refused
+                }
+                outcome => outcome?,
+            });
         }
         Ok(outcomes)
     }

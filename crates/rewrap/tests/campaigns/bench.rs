@@ -48,11 +48,9 @@ impl Bench {
     }
 
     pub(crate) async fn opens(&self, row: impl ToString, envelope: &[u8]) -> Vec<u8> {
-        #[expect(clippy::disallowed_methods, reason = "compares what was opened")]
-        let copy = |bytes: &[u8]| bytes.to_vec();
         let opened = self.envelopes.open(&context(row), envelope).await.expect("opens");
         #[expect(clippy::disallowed_methods, reason = "compares what was opened")]
-        opened.with_bytes(copy)
+        opened.with_bytes(<[u8]>::to_vec)
     }
 
     pub(crate) async fn run(&self, file: &CampaignFile) -> Report {

@@ -142,6 +142,24 @@ async fn reencrypt_seals_files_anew_with_their_mode_and_leaves_nothing_beside_th
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_rejected_stays_as_it_is_and_the_others_move() {
+    let (tree, bench) = (Tree::new(), Bench::new());
+    for name in ["a.claviger", "b.claviger"] {
+        tree.seal(&bench, name, name.as_bytes()).await;
+    }
+    let mut altered = fs::read(tree.path("a.claviger")).expect("read");
+    *altered.last_mut().expect("a payload") ^= 1;
+    fs::write(tree.path("a.claviger"), &altered).expect("written");
+    bench.rotate().await;
+    let report = bench.run(&tree.file("mode = \"reencrypt\"")).await;
+    assert_eq!(report.outcome, Outcome::Partial, "{report}");
+    assert_eq!(report.sources["cards"].last_pass.refused, 1, "{report}");
+    assert_eq!(fs::read(tree.path("a.claviger")).expect("read"), altered);
+    assert_eq!(tree.versions("b.claviger"), [2, 2]);
+    assert_eq!(fs::read_dir(tree.0.path()).expect("read").count(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_file_with_one_old_slot_is_not_current() {
     let (tree, bench) = (Tree::new(), Bench::new());
     tree.seal(&bench, "a.claviger", b"content").await;

@@ -7,7 +7,7 @@
 
 use std::{
     ffi::OsString,
-    fs::{self, File},
+    fs::File,
     io::{Read, Seek as _, SeekFrom, Write as _},
     os::{fd::OwnedFd, unix::fs::MetadataExt as _},
     path::Path,
@@ -144,7 +144,7 @@ fn like(old: &File, new: &File) -> std::io::Result<()> {
     if (wanted.uid(), wanted.gid()) != (made.uid(), made.gid()) {
         std::os::unix::fs::fchown(new, Some(wanted.uid()), Some(wanted.gid()))?;
     }
-    new.set_permissions(fs::Permissions::from(wanted.permissions()))
+    new.set_permissions(wanted.permissions())
 }
 
 fn hash(file: &mut File) -> Result<[u8; 32], SourceError> {
