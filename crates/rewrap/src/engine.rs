@@ -5,6 +5,7 @@
 //! not keep the others waiting; a refusal of the key service stops the run at once.
 
 mod ledger;
+mod look;
 mod mover;
 mod pass;
 
@@ -27,7 +28,7 @@ use ledger::Ledger;
 use mover::Mover;
 use pass::{PassEnd, Passes};
 
-pub(crate) use mover::look;
+pub(crate) use look::look;
 
 /// Runs campaigns with one key service and its register.
 pub struct Runner {

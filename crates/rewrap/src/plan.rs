@@ -45,7 +45,7 @@ pub struct SourcePlan {
     pub empty: u64,
     /// Envelopes by `key id/version`, all wraps and headers counted: at most 1,000 pairs.
     pub versions: BTreeMap<String, u64>,
-    /// Envelopes of other keys, not envelopes, and of versions that the key does not have.
+    /// Envelopes of other keys.
     pub foreign: u64,
     /// Not envelopes.
     pub malformed: u64,

@@ -6,13 +6,17 @@
 
 use std::sync::Mutex;
 
-use claviger_envelope::{EnvelopeError, EnvelopeKind, Envelopes, Header, inspect};
+use claviger_envelope::{EnvelopeError, Envelopes, Header};
 use claviger_kms::{
     CampaignCounts, CampaignMode, EncryptionContext, KeyId, KeyPath, KeyVersion, KmsError,
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Destination, opens_content};
+use super::{
+    Destination,
+    look::{keys_of, look},
+    opens_content,
+};
 use crate::{
     Batch, Change, Content, Findings, Item, New, Patience, Replaced, Source, SourceError,
     decide::{self, Found, Goal, Step},
@@ -238,41 +242,9 @@ impl Tally {
     }
 }
 
-/// What a place holds, its header, and why it is none.
-pub(crate) fn look(content: &Content) -> (Found, Option<Header>, String) {
-    let keys = |header: &Header| {
-        header.wraps().iter().filter_map(claviger_envelope::Wrap::key_version).collect::<Vec<_>>()
-    };
-    match content {
-        Content::Empty => (Found::Empty, None, String::new()),
-        Content::Bytes(bytes) if bytes.is_empty() => (Found::Empty, None, String::new()),
-        Content::Unreadable(reason) => (Found::Malformed, None, reason.clone()),
-        Content::Bytes(bytes) => match record(bytes) {
-            Ok(header) => (Found::Envelope(keys(&header)), Some(header), String::new()),
-            Err(error) => (Found::Malformed, None, error),
-        },
-        Content::File(file) => {
-            let slots = file.slots().into_iter().flatten();
-            let keys = slots.flat_map(|slot| keys(slot.header())).collect();
-            (Found::Envelope(keys), Some(file.header().clone()), String::new())
-        }
-    }
-}
-
-fn record(bytes: &[u8]) -> Result<Header, String> {
-    let (header, _) = Header::parse(bytes).map_err(|error| error.to_string())?;
-    let inspection = inspect(bytes).map_err(|error| error.to_string())?;
-    match (header.kind(), inspection.plaintext_length) {
-        (EnvelopeKind::Record, Some(_)) => Ok(header),
-        (EnvelopeKind::Record, None) => Err("its payload was cut or added to".to_owned()),
-        _ => Err("it has a file's header, not a record's".to_owned()),
-    }
-}
-
 /// The service's answer, if it is a step forward and all the way.
 fn check(envelope: &Moving, header: Header, goal: &Goal) -> Result<Header, EnvelopeError> {
-    let keys: Vec<_> =
-        header.wraps().iter().filter_map(claviger_envelope::Wrap::key_version).collect();
+    let keys = keys_of(&header);
     let still = decide::step(&Found::Envelope(keys.clone()), goal) == Step::Move;
     if still || decide::goes_back(&envelope.keys, &keys) {
         let reason = "the service did not move it forward to the primary version; look at the key";

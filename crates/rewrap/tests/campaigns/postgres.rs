@@ -237,6 +237,49 @@ async fn what_is_no_envelope_of_this_key_keeps_every_byte() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn keys_of_several_columns_and_types_find_their_rows_again() {
+    let Some(table) = Table::new().await else { return };
+    let bench = Bench::new();
+    table
+        .client
+        .batch_execute(
+            "CREATE SCHEMA \"My Shop\";
+             CREATE TABLE \"My Shop\".\"or\"\"der\" (
+                 region char(8), at timestamptz, \"Id\" uuid DEFAULT gen_random_uuid(), place text,
+                 envelope bytea, PRIMARY KEY (region, at, \"Id\"));
+             INSERT INTO \"My Shop\".\"or\"\"der\" (region, at, place)
+                 SELECT 'eu' || n % 3, '2026-01-01'::timestamptz + n * interval '1.000001 hours',
+                        'p' || n
+                 FROM generate_series(1, 60) AS n",
+        )
+        .await
+        .expect("a table");
+    let rows = "SELECT place, envelope FROM \"My Shop\".\"or\"\"der\"";
+    for row in table.client.query(rows, &[]).await.expect("rows") {
+        let place: String = row.get(0);
+        let envelope = bench.seal(&place, b"content").await;
+        let update = "UPDATE \"My Shop\".\"or\"\"der\" SET envelope = $1 WHERE place = $2";
+        table.client.execute(update, &[&envelope, &place]).await.expect("written");
+    }
+    bench.rotate().await;
+    let file = campaign(
+        "batch = 7",
+        &format!(
+            "kind = \"postgres\"\nconnection-file = {:?}\ntable = 'My Shop.or\"der'\n\
+             key-columns = [\"region\", \"at\", \"Id\"]\nenvelope-column = \"envelope\"\n\
+             context = {{ table = \"cards\", row = \"{{place}}\" }}",
+            table.secret.path()
+        ),
+    );
+    let report = bench.run(&file).await;
+    assert_eq!((report.outcome, report.total.moved), (Outcome::Complete, 60), "{report}");
+    for row in table.client.query(rows, &[]).await.expect("rows") {
+        let (place, envelope): (String, Vec<u8>) = (row.get(0), row.get(1));
+        assert_eq!(bench.opens(place, &envelope).await, b"content");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn two_runners_on_one_table_move_every_row_once() {
     let Some(table) = Table::new().await else { return };
     let bench = Bench::new();
