@@ -84,6 +84,9 @@ pub(crate) enum Command {
     Cat(commands::cat::CatArguments),
     Inspect(commands::inspect::InspectArguments),
     Rewrap(commands::rewrap::RewrapArguments),
+    /// Move many envelopes to the newest key version, in databases and directories
+    #[command(subcommand, after_help = commands::campaign::EXAMPLES)]
+    Campaign(commands::campaign::CampaignCommand),
     /// The health of the service, from its admin socket
     Status,
     Usage(commands::usage::UsageArguments),

@@ -1,5 +1,6 @@
 //! The commands, one a file; here is only which runs.
 
+pub(crate) mod campaign;
 pub(crate) mod cat;
 pub(crate) mod completion;
 pub(crate) mod data_key;
@@ -42,6 +43,7 @@ pub(crate) async fn run(
         Command::Inspect(arguments) => inspect::run(session, arguments).await.map(Some),
         Command::Rewrap(arguments) => rewrap::run(session, arguments).await,
         Command::Approve(arguments) => key_lifecycle::approve(client, arguments).await.map(Some),
+        Command::Campaign(command) => campaign::run(session, client, command).await,
         Command::Status => status::run(client).await.map(Some),
         Command::Usage(arguments) => usage::run(client, arguments).await.map(Some),
         Command::Explain(arguments) => explain::run(&arguments).map(Some),

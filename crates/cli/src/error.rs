@@ -56,6 +56,12 @@ pub(crate) enum CliError {
         /// How many.
         failed: u64,
     },
+    /// A campaign ended, and something was left.
+    #[error("the campaign {name} is partial: something was left, its report above says what")]
+    CampaignPartial {
+        /// Its name.
+        name: String,
+    },
     /// A file gave an error.
     #[error("{doing} failed: {source}")]
     File {
@@ -103,6 +109,7 @@ impl CliError {
             Self::Incomplete { .. } => Problem::CiphertextRejected,
             Self::OutputExists { .. } => Problem::OutputExists,
             Self::Partial { .. } => Problem::Partial,
+            Self::CampaignPartial { .. } => Problem::CampaignPartial,
             Self::File { .. } => Problem::FileError,
             Self::OutputClosed => Problem::OutputClosed,
             Self::Unexpected { .. } => Problem::Unexpected,

@@ -35,6 +35,8 @@ pub enum Exit {
     Unsupported,
     /// Of many files some were done, some not.
     Partial,
+    /// A campaign ended, and something was left.
+    CampaignPartial,
     /// The terminal was closed (SIGHUP).
     HungUp,
     /// Ctrl-C (SIGINT).
@@ -47,7 +49,7 @@ pub enum Exit {
 
 impl Exit {
     /// Every way to end, by number.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Success,
         Self::Unexpected,
         Self::Usage,
@@ -61,6 +63,7 @@ impl Exit {
         Self::File,
         Self::Unsupported,
         Self::Partial,
+        Self::CampaignPartial,
         Self::HungUp,
         Self::Interrupted,
         Self::OutputClosed,
@@ -84,6 +87,7 @@ impl Exit {
             Self::File => 10,
             Self::Unsupported => 11,
             Self::Partial => 12,
+            Self::CampaignPartial => 13,
             Self::HungUp => 129,
             Self::Interrupted => 130,
             Self::OutputClosed => 141,
@@ -108,6 +112,9 @@ impl Exit {
             Self::File => "an input or output file gave an error",
             Self::Unsupported => "unsupported by this service or release",
             Self::Partial => "partial: of many files some were done, the others are named",
+            Self::CampaignPartial => {
+                "a campaign is partial: something was left, its report says what"
+            }
             Self::HungUp => "the terminal was closed; temporary files were removed",
             Self::Interrupted => "Ctrl-C; temporary files were removed",
             Self::OutputClosed => "the reader of the output went away (says nothing)",

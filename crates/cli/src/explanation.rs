@@ -112,6 +112,12 @@ impl Problem {
                 "Each file that was not done was named with its own reason.",
                 "Mend what was named and repeat the command: what is done is skipped",
             ],
+            Self::CampaignPartial => [
+                "The campaign ended, and some envelopes were not moved; none was harmed.",
+                "Rows that kept changing or stayed locked, bytes that are no envelope, another \
+                 context, a version that may not be used, or a source that went out of reach.",
+                "Look at the places named in the report, mend them, and run the campaign again",
+            ],
             Self::OutputClosed => [
                 "Whoever read the output went away before its end.",
                 "A pipe into something like `head`.",

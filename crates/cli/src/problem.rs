@@ -28,13 +28,14 @@ pub(crate) enum Problem {
     OutputExists,
     FileError,
     Partial,
+    CampaignPartial,
     OutputClosed,
     Unexpected,
 }
 
 impl Problem {
     /// Every kind: the service's first.
-    pub(crate) const ALL: [Self; 18] = [
+    pub(crate) const ALL: [Self; 19] = [
         Self::Denied,
         Self::InvalidRequest,
         Self::CiphertextRejected,
@@ -51,6 +52,7 @@ impl Problem {
         Self::OutputExists,
         Self::FileError,
         Self::Partial,
+        Self::CampaignPartial,
         Self::OutputClosed,
         Self::Unexpected,
     ];
@@ -79,6 +81,7 @@ impl Problem {
             Self::OutputExists => "output-exists",
             Self::FileError => "file-error",
             Self::Partial => "partial",
+            Self::CampaignPartial => "campaign-partial",
             Self::OutputClosed => "output-closed",
             Self::Unexpected => "unexpected",
         }
@@ -98,6 +101,7 @@ impl Problem {
             Self::Usage => Exit::Usage,
             Self::FileError => Exit::File,
             Self::Partial => Exit::Partial,
+            Self::CampaignPartial => Exit::CampaignPartial,
             Self::OutputClosed => Exit::OutputClosed,
             Self::Unexpected => Exit::Unexpected,
         }

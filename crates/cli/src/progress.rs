@@ -26,6 +26,27 @@ impl Progress {
         Self(Some(bar))
     }
 
+    /// A bar for things to count, of a length still unknown.
+    pub(crate) fn counting(name: &str, quiet: bool) -> Self {
+        let progress = Self::new(name, None, quiet);
+        if let (Some(bar), Ok(style)) = (&progress.0, ProgressStyle::with_template(COUNTED)) {
+            bar.set_style(style);
+        }
+        progress
+    }
+
+    /// How much there is, once that is known.
+    pub(crate) fn set_length(&self, length: Option<u64>) {
+        if let (Some(bar), Some(length)) = (&self.0, length) {
+            bar.set_length(length);
+        }
+    }
+
+    /// Whether somebody sees the bar.
+    pub(crate) fn is_shown(&self) -> bool {
+        self.0.is_some()
+    }
+
     /// So many more bytes are done.
     pub(crate) fn advance(&self, by: u64) {
         if let Some(bar) = &self.0 {
@@ -62,4 +83,5 @@ impl Drop for Progress {
 
 const KNOWN: &str =
     "{msg} {wide_bar} {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec} {eta}";
+const COUNTED: &str = "{msg} {wide_bar} {human_pos}/{human_len} {per_sec} {eta}";
 const UNKNOWN: &str = "{msg} {spinner} {binary_bytes} {binary_bytes_per_sec}";

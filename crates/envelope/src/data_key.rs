@@ -1,4 +1,4 @@
-//! Data keys and the key services: made for a new envelope, unwrapped for an old one, moved by a rewrap.
+//! Data keys and the key services: made for a new envelope, unwrapped for an old one, moved to another service.
 //!
 //! Invariants: every wrap is bound to the caller's context and the envelope id; a plain data key stands only
 //! in secret types and leaves here only as a [`PayloadKey`]. Services are asked in the header's order of
@@ -9,8 +9,8 @@
 use std::sync::Arc;
 
 use claviger_kms::{
-    Binding, DataKey, Decrypt, Encrypt, EncryptionContext, EnvelopeId, GenerateDataKey, KeyId,
-    KeyManagementService, KeyPath, KeyVersion, KmsError, Rewrap, SecretBytes, SecretKey,
+    Binding, CampaignId, DataKey, Decrypt, Encrypt, EncryptionContext, EnvelopeId, GenerateDataKey,
+    KeyId, KeyManagementService, KeyPath, KeyVersion, KmsError, SecretBytes, SecretKey,
 };
 
 use crate::{EnvelopeError, EnvelopeKind, Header, Provider, Result, Wrap, payload::PayloadKey};
@@ -26,6 +26,8 @@ pub(crate) struct Service {
 pub(crate) struct Services {
     pub(crate) first: Service,
     pub(crate) further: Vec<(Service, KeyPath)>,
+    /// What each rewrap names.
+    pub(crate) campaign: Option<CampaignId>,
 }
 
 /// A key and the version it wrapped or unwrapped with, as the service told; the id where it is readable.
@@ -33,21 +35,6 @@ pub(crate) struct Seen {
     pub(crate) key: KeyPath,
     pub(crate) id: Option<KeyId>,
     pub(crate) version: KeyVersion,
-}
-
-/// What happened to one wrap in a rewrap.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum WrapOutcome {
-    /// Now under version `to`; `from` is the same if it was there already.
-    Rewrapped {
-        /// The version before.
-        from: KeyVersion,
-        /// The version now.
-        to: KeyVersion,
-    },
-    /// Kept byte for byte: no service of its provider was given, or none of them knows its key.
-    NotOurs,
 }
 
 impl Services {
@@ -68,10 +55,7 @@ impl Services {
         let seen = Seen { key: key.clone(), id: id_of(&first), version };
         let mut wraps = vec![first];
         for (service, key) in &self.further {
-            let plaintext = data_key.with_bytes(|bytes| SecretBytes::copy_of(bytes));
-            let request = Encrypt { key: key.clone(), plaintext, binding: binding.clone() };
-            let wrapped = service.kms.encrypt(request).await?;
-            wraps.push(Wrap::new(service.provider, wrapped.ciphertext)?);
+            wraps.push(wrap_under(service, key, &data_key, binding.clone()).await?);
         }
         let header = Header::new(kind, envelope_id, wraps)?;
         let payload_key = PayloadKey::released(&header, context, data_key);
@@ -87,8 +71,44 @@ impl Services {
         header: &Header,
         context: &EncryptionContext,
     ) -> Result<(PayloadKey, Seen)> {
+        let Unwrapped { data_key, seen, .. } = self.unwrap_data_key(header, context).await?;
+        Ok((PayloadKey::released(header, context, data_key), seen))
+    }
+
+    /// Moves the data key of an envelope to another service: the wrap that opens here gives its place to one
+    /// of `to`, which has opened it again and given the same data key. The payload stays as it is.
+    ///
+    /// # Errors
+    /// As [`unwrap`](Self::unwrap); when `to` fails, or gives another key back.
+    pub(crate) async fn transfer(
+        &self,
+        header: &Header,
+        context: &EncryptionContext,
+        to: &Service,
+        key: &KeyPath,
+    ) -> Result<Header> {
+        let Unwrapped { data_key, place, .. } = self.unwrap_data_key(header, context).await?;
+        let wrap = wrap_under(to, key, &data_key, binding(header, context)).await?;
+        let ciphertext = wrap.ciphertext().to_vec();
+        let opened =
+            to.kms.decrypt(Decrypt { ciphertext, binding: binding(header, context) }).await?;
+        if !data_key_of(opened.plaintext)?.is_same_as(&data_key) {
+            return Err(EnvelopeError::Rejected);
+        }
+        let mut wraps = header.wraps().to_vec();
+        if let Some(replaced) = wraps.get_mut(place) {
+            *replaced = wrap;
+        }
+        header.with_wraps(wraps)
+    }
+
+    async fn unwrap_data_key(
+        &self,
+        header: &Header,
+        context: &EncryptionContext,
+    ) -> Result<Unwrapped> {
         let mut failure = Failure::default();
-        for wrap in header.wraps() {
+        for (place, wrap) in header.wraps().iter().enumerate() {
             for service in self.of(wrap.provider()) {
                 let ciphertext = wrap.ciphertext().to_vec();
                 let binding = binding(header, context);
@@ -97,7 +117,7 @@ impl Services {
                         let data_key = data_key_of(opened.plaintext)?;
                         let (id, version) = (id_of(wrap), opened.version);
                         let seen = Seen { key: opened.key, id, version };
-                        return Ok((PayloadKey::released(header, context, data_key), seen));
+                        return Ok(Unwrapped { data_key, place, seen });
                     }
                     Err(error) => failure.add(error),
                 }
@@ -106,57 +126,41 @@ impl Services {
         Err(failure.into_error(header))
     }
 
-    /// Moves every wrap that a service here knows to its key's primary version.
-    ///
-    /// # Errors
-    /// When a service fails in another way than by not knowing the wrap, or no wrap is known to any.
-    pub(crate) async fn rewrap(
-        &self,
-        header: &Header,
-        context: &EncryptionContext,
-    ) -> Result<(Header, Vec<WrapOutcome>, Vec<Seen>)> {
-        let mut failure = Failure::default();
-        let (mut wraps, mut outcomes, mut seen) = (Vec::new(), Vec::new(), Vec::new());
-        for wrap in header.wraps() {
-            let mut moved = None;
-            for service in self.of(wrap.provider()) {
-                let ciphertext = wrap.ciphertext().to_vec();
-                let binding = binding(header, context);
-                match service.kms.rewrap(Rewrap { ciphertext, binding, campaign: None }).await {
-                    Ok(reply) => {
-                        moved = Some(reply);
-                        break;
-                    }
-                    Err(error) if is_unknown(&error) => failure.add(error),
-                    Err(error) => return Err(error.into()),
-                }
-            }
-            if let Some(reply) = moved {
-                wraps.push(Wrap::new(wrap.provider(), reply.ciphertext)?);
-                outcomes.push(WrapOutcome::Rewrapped { from: reply.from, to: reply.to });
-                seen.push(Seen { key: reply.key, id: id_of(wrap), version: reply.to });
-            } else {
-                wraps.push(wrap.clone());
-                outcomes.push(WrapOutcome::NotOurs);
-            }
-        }
-        if seen.is_empty() {
-            return Err(failure.into_error(header));
-        }
-        Ok((header.with_wraps(wraps)?, outcomes, seen))
+    /// Every service, in the order they are asked.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Service> {
+        std::iter::once(&self.first).chain(self.further.iter().map(|(service, _)| service))
     }
 
     fn of(&self, provider: Provider) -> impl Iterator<Item = &Service> {
-        let further = self.further.iter().map(|(service, _)| service);
-        std::iter::once(&self.first).chain(further).filter(move |s| s.provider == provider)
+        self.all().filter(move |service| service.provider == provider)
     }
 }
 
-fn binding(header: &Header, context: &EncryptionContext) -> Binding {
+/// A data key, the place of the wrap that gave it, and what the service told of it.
+struct Unwrapped {
+    data_key: SecretKey,
+    place: usize,
+    seen: Seen,
+}
+
+/// A wrap of a data key that another service had made.
+async fn wrap_under(
+    service: &Service,
+    key: &KeyPath,
+    data_key: &SecretKey,
+    binding: Binding,
+) -> Result<Wrap> {
+    let plaintext = data_key.with_bytes(|bytes| SecretBytes::copy_of(bytes));
+    let request = Encrypt { key: key.clone(), plaintext, binding };
+    let wrapped = service.kms.encrypt(request).await?;
+    Wrap::new(service.provider, wrapped.ciphertext)
+}
+
+pub(crate) fn binding(header: &Header, context: &EncryptionContext) -> Binding {
     Binding { context: context.clone(), envelope_id: Some(header.envelope_id()) }
 }
 
-fn id_of(wrap: &Wrap) -> Option<KeyId> {
+pub(crate) fn id_of(wrap: &Wrap) -> Option<KeyId> {
     wrap.key_version().map(|(id, _)| id)
 }
 
@@ -166,17 +170,17 @@ fn data_key_of(plaintext: SecretBytes) -> Result<SecretKey> {
 }
 
 /// Whether a service says that it cannot know the wrap: another service of the same provider may.
-fn is_unknown(error: &KmsError) -> bool {
+pub(crate) fn is_unknown(error: &KmsError) -> bool {
     matches!(error, KmsError::Denied | KmsError::Rejected | KmsError::NotFound { .. })
 }
 
 /// The error that tells the caller most: one that may pass, before one about a key in a bad state or a bad
 /// request, before one of a service that does not know the wrap; of equals the first.
 #[derive(Debug, Default)]
-struct Failure(Option<KmsError>);
+pub(crate) struct Failure(Option<KmsError>);
 
 impl Failure {
-    fn add(&mut self, error: KmsError) {
+    pub(crate) fn add(&mut self, error: KmsError) {
         let rank = |error: &KmsError| match error {
             error if error.is_retryable() => 2,
             error if is_unknown(error) => 0,
@@ -188,7 +192,7 @@ impl Failure {
     }
 
     /// The error, or that there was nobody to ask.
-    fn into_error(self, header: &Header) -> EnvelopeError {
+    pub(crate) fn into_error(self, header: &Header) -> EnvelopeError {
         self.0.map_or_else(
             || {
                 let names: Vec<_> =

@@ -5,7 +5,9 @@
 
 use std::{fmt, fs::File, sync::Arc};
 
-use claviger_kms::{EncryptionContext, KeyManagementService, KeyPath, KmsError, SecretBytes};
+use claviger_kms::{
+    CampaignId, EncryptionContext, KeyManagementService, KeyPath, KmsError, SecretBytes,
+};
 
 use crate::{
     DataKeyReuse, EnvelopeError, EnvelopeKind, Header, Provider, Result,
@@ -13,9 +15,8 @@ use crate::{
     file::{FileHeader, FileOpener, FileSealer, RewrappedFile, rewrap_file_header},
     record,
     reuse::{ReuseCache, Sealing},
+    rewrap::RewrappedHeader,
 };
-
-pub use crate::data_key::WrapOutcome;
 
 /// Seals and opens envelopes with the data keys of one or several key services.
 ///
@@ -37,7 +38,7 @@ impl Envelopes {
     #[must_use]
     pub fn with_provider(provider: Provider, service: Arc<dyn KeyManagementService>) -> Self {
         let first = Service { provider, kms: service };
-        Self { services: Services { first, further: Vec::new() }, reuse: None }
+        Self { services: Services { first, further: Vec::new(), campaign: None }, reuse: None }
     }
 
     /// Wraps every new data key under `key` of this further service too, and opens with it as well. Sealing
@@ -69,6 +70,13 @@ impl Envelopes {
     pub fn reusing_data_keys(mut self, bounds: DataKeyReuse) -> Result<Self> {
         self.reuse = Some(ReuseCache::new(bounds)?);
         Ok(self)
+    }
+
+    /// Names this campaign in every rewrap: only so does a service move what is under a quarantined version.
+    #[must_use]
+    pub fn for_campaign(mut self, campaign: CampaignId) -> Self {
+        self.services.campaign = Some(campaign);
+        self
     }
 
     /// Forgets every data key held for reuse, at once.
@@ -128,9 +136,40 @@ impl Envelopes {
         context: &EncryptionContext,
         header: &Header,
     ) -> Result<RewrappedHeader> {
-        let (header, outcomes, seen) = self.services.rewrap(header, context).await?;
-        self.note(&seen);
-        Ok(RewrappedHeader { header, outcomes })
+        let mut answers = self.rewrap_headers(&[(context, header)]).await;
+        answers.pop().unwrap_or_else(|| Err(KmsError::unavailable("no answer").into()))
+    }
+
+    /// The same for many headers, with one request for as many as the service takes (Claviger's: 256); one
+    /// answer for each, in order.
+    pub async fn rewrap_headers(
+        &self,
+        items: &[(&EncryptionContext, &Header)],
+    ) -> Vec<Result<RewrappedHeader>> {
+        let answers = self.services.rewrap(items).await.into_iter();
+        let noted = answers.map(|answer| {
+            let (moved, seen) = answer?;
+            self.note(&seen);
+            Ok(moved)
+        });
+        noted.collect()
+    }
+
+    /// Moves the data key of a header to `key` of another service: the wrap that opens here is replaced, the
+    /// payload stays as it is. The new wrap has been opened again by its service.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), of either service.
+    pub async fn transfer_header(
+        &self,
+        context: &EncryptionContext,
+        header: &Header,
+        provider: Provider,
+        service: &Arc<dyn KeyManagementService>,
+        key: &KeyPath,
+    ) -> Result<Header> {
+        let to = Service { provider, kms: service.clone() };
+        self.services.transfer(header, context, &to, key).await
     }
 
     /// Makes the data key of a new file. What follows is blocking: in an asynchronous program it belongs
@@ -158,7 +197,15 @@ impl Envelopes {
         context: &EncryptionContext,
         header: &FileHeader,
     ) -> Result<FileOpener> {
-        let (payload_key, seen) = self.services.unwrap(header.header(), context).await?;
+        self.opener_of(context, header.header()).await
+    }
+
+    pub(crate) async fn opener_of(
+        &self,
+        context: &EncryptionContext,
+        header: &Header,
+    ) -> Result<FileOpener> {
+        let (payload_key, seen) = self.services.unwrap(header, context).await?;
         self.note(std::slice::from_ref(&seen));
         Ok(FileOpener::new(payload_key))
     }
@@ -201,7 +248,7 @@ impl Envelopes {
     }
 
     /// The data key for a record of this length: one that may be reused, or a fresh one.
-    async fn sealing_for(
+    pub(crate) async fn sealing_for(
         &self,
         key: &KeyPath,
         context: &EncryptionContext,
@@ -233,16 +280,6 @@ impl Envelopes {
 
 /// How often a header that others change too is read anew before giving up.
 const ATTEMPTS: u32 = 5;
-
-/// A header after a rewrap.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct RewrappedHeader {
-    /// The new header; the same wraps in the same order.
-    pub header: Header,
-    /// What happened to each wrap.
-    pub outcomes: Vec<WrapOutcome>,
-}
 
 impl fmt::Debug for Envelopes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -104,6 +104,13 @@ impl SecretBytes {
         self.0.is_empty()
     }
 
+    /// Whether both are the same, in constant time for equal lengths.
+    #[must_use]
+    pub fn is_same_as(&self, other: &Self) -> bool {
+        use subtle::ConstantTimeEq as _;
+        self.0.as_ref().ct_eq(other.0.as_ref()).into()
+    }
+
     /// Looks at the bytes for the length of `look`.
     pub fn with_bytes<R>(&self, look: impl FnOnce(&[u8]) -> R) -> R {
         look(&self.0)

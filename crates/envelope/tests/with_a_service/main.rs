@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail")]
 #![expect(clippy::disallowed_methods, reason = "compares what was opened with what was sealed")]
 
+mod campaigns;
 mod files;
 mod new_files;
 mod records;

@@ -1,0 +1,8 @@
+//! Campaigns over real tables and files, with an application that writes at the same time.
+
+mod bench;
+mod files;
+mod postgres;
+mod runs;
+mod services;
+mod sqlite;
