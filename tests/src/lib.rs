@@ -18,10 +18,12 @@ mod process;
 mod running;
 mod secrets;
 mod site;
+mod site_tls;
 
 pub use audit_trail::audit_trail;
-pub use binaries::{claviger, clavigerd};
+pub use binaries::{claviger, clavigerd, postgres_users};
 pub use process::{Ran, run};
 pub use running::Running;
 pub use secrets::Secrets;
 pub use site::Site;
+pub use site_tls::TlsAddresses;

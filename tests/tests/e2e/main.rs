@@ -1,6 +1,8 @@
 //! The real programs on a real token: what a newcomer, an operator and an attacker do to them.
 
 #[cfg(test)]
+mod application;
+#[cfg(test)]
 mod audit;
 #[cfg(test)]
 mod conformance;
