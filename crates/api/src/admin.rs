@@ -2,12 +2,9 @@
 
 use std::sync::Arc;
 
-use axum::{
-    Router,
-    routing::{get, post},
-};
+use axum::Router;
 use claviger_kms::{
-    CreateKey, CreateVersion, KeyManagementService as _, KeyMetadata, VersionRequest,
+    CreateKey, CreateVersion, ErrorCode, KeyManagementService as _, KeyMetadata, VersionRequest,
 };
 use claviger_operations::Operations;
 
@@ -17,26 +14,71 @@ use crate::{
     door::Door,
     health,
     json::{Json, Reply},
-    keys,
+    keys, openapi,
     problem::Result,
+    route::Route,
 };
 
-/// The routes of the admin socket.
+/// The admin socket.
 pub fn admin_router(operations: Arc<Operations>, limits: Limits) -> Router {
-    Door { operations, limits }.router([
-        (keys::KEYS, get(keys::list).post(create_key)),
-        (keys::KEY, get(keys::describe)),
-        ("/v1/create-version", post(create_version)),
-        ("/v1/set-primary", post(set_primary)),
-        ("/v1/rotate", post(rotate)),
-        ("/v1/enable-version", post(enable_version)),
-        ("/v1/disable-version", post(disable_version)),
-        ("/v1/status", get(health::status)),
-        ("/livez", get(health::livez)),
-        ("/readyz", get(health::readyz)),
-        ("/metrics", get(health::metrics)),
-    ])
+    Door::new(operations, limits).router(routes())
 }
+
+/// Its routes.
+pub(crate) fn routes() -> Vec<Route> {
+    vec![
+        keys::list_route(),
+        Route::post(keys::KEYS, "create_key", "Makes a key with its first version", create_key)
+            .saying("Repeating it with the same idempotency key gives the key made the first time.")
+            .failing(CREATING),
+        keys::describe_route(),
+        Route::post(
+            "/v1/create-version",
+            "create_version",
+            "Makes a further version, pending",
+            create_version,
+        )
+        .saying("It wraps nothing until it is set primary.")
+        .failing(CHANGING),
+        Route::post("/v1/set-primary", "set_primary", "Promotes a pending version", set_primary)
+            .saying("The former primary version becomes enabled.")
+            .failing(CHANGING),
+        Route::post("/v1/rotate", "rotate", "Makes a further version and promotes it", rotate)
+            .failing(CHANGING),
+        Route::post(
+            "/v1/enable-version",
+            "enable_version",
+            "Lets a disabled version unwrap again",
+            enable_version,
+        )
+        .failing(CHANGING),
+        Route::post(
+            "/v1/disable-version",
+            "disable_version",
+            "Stops a version from unwrapping",
+            disable_version,
+        )
+        .failing(CHANGING),
+        Route::get("/v1/status", "status", "State of the service", health::status),
+        openapi::route(),
+        health::livez_route(),
+        health::readyz_route(),
+        Route::get("/metrics", "metrics", "Counters and gauges in OpenMetrics", health::metrics),
+    ]
+}
+
+/// How making a key can fail.
+const CREATING: &[ErrorCode] = &[
+    ErrorCode::Denied,
+    ErrorCode::NotFound,
+    ErrorCode::Conflict,
+    ErrorCode::KeyUnusable,
+    ErrorCode::Unsupported,
+];
+
+/// How changing one can.
+const CHANGING: &[ErrorCode] =
+    &[ErrorCode::Denied, ErrorCode::NotFound, ErrorCode::Conflict, ErrorCode::KeyUnusable];
 
 async fn create_key(Kms(kms): Kms, Json(request): Json<CreateKey>) -> Result<Reply<KeyMetadata>> {
     Ok(Reply(kms.create_key(request).await?))

@@ -10,8 +10,10 @@ mod json;
 mod keys;
 mod limits;
 mod listener;
+mod openapi;
 mod problem;
 mod request;
+mod route;
 mod tls;
 
 pub use admin::admin_router;

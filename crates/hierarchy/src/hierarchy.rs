@@ -67,6 +67,7 @@ pub struct Hierarchy {
 
 /// What the health report says of the tree.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[non_exhaustive]
 pub struct HierarchyHealth {
     /// Keys in the tree.

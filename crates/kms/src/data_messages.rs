@@ -8,6 +8,7 @@ use crate::{EncryptionContext, EnvelopeId, KeyPath, KeyVersion, SecretBytes, Sec
 
 /// What a ciphertext is bound to, given again to open it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Binding {
     /// The caller's encryption context.
@@ -20,12 +21,14 @@ pub struct Binding {
 
 /// A value to encrypt.
 #[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Encrypt {
     /// Under this key's primary version.
     pub key: KeyPath,
     /// The value.
     #[serde(with = "wire::secret_bytes")]
+    #[cfg_attr(feature = "openapi", schema(value_type = crate::openapi::ValueText))]
     pub plaintext: SecretBytes,
     /// Bound to this.
     #[serde(default)]
@@ -34,10 +37,12 @@ pub struct Encrypt {
 
 /// What was encrypted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Encrypted {
     /// Opaque bytes; for Claviger the layout of [`Ciphertext`](crate::Ciphertext).
     #[serde(with = "wire::bytes")]
+    #[cfg_attr(feature = "openapi", schema(value_type = crate::openapi::CiphertextText))]
     pub ciphertext: Vec<u8>,
     /// The key's path.
     pub key: KeyPath,
@@ -47,10 +52,12 @@ pub struct Encrypted {
 
 /// A ciphertext to decrypt.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Decrypt {
     /// As returned; it names its key and version.
     #[serde(with = "wire::bytes")]
+    #[cfg_attr(feature = "openapi", schema(value_type = crate::openapi::CiphertextText))]
     pub ciphertext: Vec<u8>,
     /// As given when it was made.
     #[serde(default)]
@@ -59,10 +66,12 @@ pub struct Decrypt {
 
 /// What was decrypted.
 #[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Decrypted {
     /// The value, or the 32 bytes of a data key.
     #[serde(with = "wire::secret_bytes")]
+    #[cfg_attr(feature = "openapi", schema(value_type = crate::openapi::ValueText))]
     pub plaintext: SecretBytes,
     /// The key's path.
     pub key: KeyPath,
@@ -72,6 +81,7 @@ pub struct Decrypted {
 
 /// A data key to make.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct GenerateDataKey {
     /// Wrapped under this key's primary version.
@@ -95,10 +105,12 @@ pub struct DataKey {
 
 /// A ciphertext to move to the primary version.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Rewrap {
     /// As returned.
     #[serde(with = "wire::bytes")]
+    #[cfg_attr(feature = "openapi", schema(value_type = crate::openapi::CiphertextText))]
     pub ciphertext: Vec<u8>,
     /// As given when it was made; it stays bound to the same.
     #[serde(default)]
@@ -107,10 +119,12 @@ pub struct Rewrap {
 
 /// What was moved.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Rewrapped {
     /// The ciphertext under the primary version; the same bytes if it was there already.
     #[serde(with = "wire::bytes")]
+    #[cfg_attr(feature = "openapi", schema(value_type = crate::openapi::CiphertextText))]
     pub ciphertext: Vec<u8>,
     /// The key's path.
     pub key: KeyPath,

@@ -7,9 +7,12 @@ mod context;
 mod data_messages;
 mod derivation;
 mod error;
+mod explanation;
 mod ids;
 mod key_messages;
 mod key_path;
+#[cfg(feature = "openapi")]
+mod openapi;
 mod principal;
 mod purpose;
 mod secret;
@@ -27,6 +30,7 @@ pub use data_messages::{
 };
 pub use derivation::{Derivation, Role, Salt};
 pub use error::{ErrorCode, KmsError, Result};
+pub use explanation::Explanation;
 pub use ids::{EnvelopeId, IdempotencyKey, KeyId, KeyVersion, RequestId, StoreId};
 pub use jiff::Timestamp;
 pub use key_messages::{

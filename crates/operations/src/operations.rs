@@ -32,15 +32,18 @@ pub struct Operations {
 
 /// State of the service, for operators.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[non_exhaustive]
 pub struct Status {
     /// Release of the program.
     pub version: &'static str,
     /// When it started.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub started_at: Timestamp,
     /// Fingerprint of the root.
     pub root_fingerprint: String,
     /// SHA-256 of the policy in force.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, pattern = "^[0-9a-f]{64}$"))]
     pub policy_hash: Digest,
     /// Tree and cache.
     pub hierarchy: HierarchyHealth,

@@ -11,6 +11,7 @@ use crate::Operations;
 
 /// Whether the service can serve.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[non_exhaustive]
 pub struct Readiness {
     /// Whether the token answers.
@@ -23,6 +24,7 @@ pub struct Readiness {
 
 /// State of one part.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Part {

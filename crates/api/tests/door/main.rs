@@ -7,6 +7,10 @@ mod identity;
 #[cfg(test)]
 mod lifetime;
 #[cfg(test)]
+mod openapi;
+#[cfg(test)]
+mod openapi_support;
+#[cfg(test)]
 mod refusals;
 #[cfg(test)]
 mod support;
