@@ -15,6 +15,8 @@ use serde_json::json;
 const IDLE: usize = 10_000;
 /// For each idle connection; measured: see `docs/outages.md`.
 const MOST_KIB_EACH: usize = 16;
+/// Descriptors that come and go: connections of other requests that are just being closed.
+const FEW: usize = 10;
 /// What a caller waits at most while they are there.
 const IN_TIME: Duration = Duration::from_secs(1);
 
@@ -43,7 +45,7 @@ fn ten_thousand_idle_connections_cost_little_memory_hold_nobody_up_and_end_by_th
         ask_alive(stream);
     }
     // The last ones may still be in the kernel's queue.
-    let all_open = || self::descriptors(&service) >= descriptors + IDLE;
+    let all_open = || self::descriptors(&service) + FEW >= descriptors + IDLE;
     eventually("all are open", Duration::from_secs(5), all_open);
     let each = (resident_kib(&service) - memory) / IDLE;
     println!("{each} KiB each, {:?} to open", begun.elapsed());
@@ -57,7 +59,7 @@ fn ten_thousand_idle_connections_cost_little_memory_hold_nobody_up_and_end_by_th
     assert_eq!(service.look("/readyz").status, 200);
     assert!(asked.elapsed() < IN_TIME, "{:?}", asked.elapsed());
 
-    let ended = || self::descriptors(&service) < descriptors + 10;
+    let ended = || self::descriptors(&service) <= descriptors + FEW;
     eventually("they end", Duration::from_secs(15), ended);
     drop(idle);
     assert_eq!(service.decrypt(&sealed, "1"), b"precious");
@@ -77,7 +79,9 @@ fn one_connection_too_many_is_told_so_and_harms_neither_the_others_nor_the_admin
     let open = descriptors(&service);
     let mut idle: Vec<_> =
         (1..1024).map(|_| UnixStream::connect(site.data_socket()).unwrap()).collect();
-    eventually("all are open", Duration::from_secs(5), || descriptors(&service) >= open + 1023);
+    eventually("all are open", Duration::from_secs(5), || {
+        descriptors(&service) + FEW >= open + 1023
+    });
 
     for _ in 0..3 {
         let mut refused = String::new();
