@@ -3,7 +3,7 @@
 
 use std::{
     panic,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::atomic::{AtomicUsize, Ordering},
     time::Duration,
 };
@@ -102,7 +102,7 @@ async fn random_bytes_in_place_of_a_handshake_get_no_byte_of_http_and_harm_nothi
 }
 
 /// What is good, and goes to which socket.
-fn samples(data: &PathBuf, admin: &PathBuf, decrypt: &[u8]) -> Vec<(PathBuf, Vec<u8>)> {
+fn samples(data: &Path, admin: &Path, decrypt: &[u8]) -> Vec<(PathBuf, Vec<u8>)> {
     let json = "content-type: application/json\r\n";
     let chunked = b"POST /v1/data-key HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n\
                     transfer-encoding: chunked\r\n\r\ne\r\n{\"key\":\"eu\"   }\r\n0\r\n\r\n";
@@ -125,8 +125,8 @@ fn samples(data: &PathBuf, admin: &PathBuf, decrypt: &[u8]) -> Vec<(PathBuf, Vec
         get("/v1/status"),
         get("/metrics"),
     ];
-    let data = to_data.into_iter().map(|bytes| (data.clone(), bytes));
-    data.chain(to_admin.into_iter().map(|bytes| (admin.clone(), bytes))).collect()
+    let data = to_data.into_iter().map(|bytes| (data.to_owned(), bytes));
+    data.chain(to_admin.into_iter().map(|bytes| (admin.to_owned(), bytes))).collect()
 }
 
 async fn answer(socket: PathBuf, bytes: &[u8]) -> Vec<u8> {
@@ -175,7 +175,7 @@ fn count_panics() {
 struct Noise(u64);
 
 impl Noise {
-    fn next(&mut self) -> u64 {
+    fn draw(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -185,11 +185,11 @@ impl Noise {
 
     /// Less than `limit`, which is not 0.
     fn below(&mut self, limit: usize) -> usize {
-        usize::try_from(self.next() % u64::try_from(limit).unwrap()).unwrap()
+        usize::try_from(self.draw() % u64::try_from(limit).unwrap()).unwrap()
     }
 
     fn bytes(&mut self, most: usize) -> Vec<u8> {
-        (0..self.below(most + 1)).map(|_| self.next().to_le_bytes()[0]).collect()
+        (0..self.below(most + 1)).map(|_| self.draw().to_le_bytes()[0]).collect()
     }
 
     /// One in eight is nothing but noise; the others are good requests with one to four changes.
@@ -214,7 +214,7 @@ impl Noise {
         let end = bytes.len().min(at + 1 + self.below(40));
         match self.below(8) {
             0 => bytes[at] ^= 1 << self.below(8),
-            1 => bytes[at] = self.next().to_le_bytes()[0],
+            1 => bytes[at] = self.draw().to_le_bytes()[0],
             2 => drop(bytes.drain(at..end)),
             3 => {
                 let part = bytes[at..end].to_vec();
