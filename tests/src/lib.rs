@@ -14,14 +14,18 @@ pub mod http;
 
 mod audit_trail;
 mod binaries;
+mod eventually;
+mod login_counter;
 mod process;
 mod running;
 mod secrets;
 mod site;
 mod site_tls;
 
-pub use audit_trail::audit_trail;
+pub use audit_trail::{assert_unbroken, audit_trail};
 pub use binaries::{claviger, clavigerd, postgres_users};
+pub use eventually::eventually;
+pub use login_counter::LoginCounter;
 pub use process::{Ran, run};
 pub use running::Running;
 pub use secrets::Secrets;

@@ -104,9 +104,18 @@ impl Site {
     /// # Errors
     /// The log of a service that did not become ready.
     pub fn try_start(&self) -> Result<Running, String> {
-        let mut command = self.command(clavigerd());
-        command.arg("--config").arg(self.config()).arg("serve");
-        Running::start(command, self)
+        Running::start(self.serve(), self)
+    }
+
+    /// As [`start`](Self::start), in an environment that is prepared first.
+    ///
+    /// # Panics
+    /// When it does not become ready.
+    #[must_use]
+    pub fn start_in(&self, prepare: impl FnOnce(&mut Command)) -> Running {
+        let mut command = self.serve();
+        prepare(&mut command);
+        Running::start(command, self).unwrap_or_else(|log| panic!("{log}"))
     }
 
     /// `clavigerd serve` where it must refuse to start; what it said is in the result.
@@ -181,6 +190,18 @@ impl Site {
         self.folder.path().join("clavigerd.log")
     }
 
+    /// Fails unless the log has all of this, and no word of a defect.
+    ///
+    /// # Panics
+    /// When it has not.
+    pub fn assert_log(&self, says: &[&str]) {
+        let log = fs::read_to_string(self.log()).unwrap();
+        for part in says {
+            assert!(log.contains(part), "{part:?} is not in: {log}");
+        }
+        assert!(!log.contains("panicked") && !log.contains("a defect"), "{log}");
+    }
+
     /// The data socket.
     #[must_use]
     pub fn data_socket(&self) -> PathBuf {
@@ -197,6 +218,12 @@ impl Site {
     #[must_use]
     pub fn token(&self) -> &SoftHsm {
         &self.token
+    }
+
+    fn serve(&self) -> Command {
+        let mut command = self.command(clavigerd());
+        command.arg("--config").arg(self.config()).arg("serve");
+        command
     }
 
     fn command(&self, program: &Path) -> Command {

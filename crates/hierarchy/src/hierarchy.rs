@@ -193,7 +193,7 @@ impl Hierarchy {
     pub async fn check(&self) -> (Result<()>, Result<()>) {
         let token = self.token.check().await.map_err(KmsError::from);
         let store = match self.certain().await {
-            Ok(()) => self.store.head().await.map(drop).map_err(KmsError::from),
+            Ok(()) => self.store.check().await.map_err(KmsError::from),
             Err(error) => Err(error),
         };
         (token, store)

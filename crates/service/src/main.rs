@@ -7,6 +7,7 @@ mod logging;
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
+use claviger_service::descriptors;
 
 /// Claviger, a key service under a root key that never leaves its PKCS#11 token.
 #[derive(Debug, Parser)]
@@ -45,6 +46,7 @@ const EXAMPLES: &str = "Examples:\n  clavigerd dev\n  clavigerd check --config /
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     harden::process();
+    descriptors::raise_limit();
     // The process's one TLS provider, before anything could choose another; a second try changes nothing.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let outcome = match &arguments.command {

@@ -11,6 +11,7 @@ mod service;
 #[cfg(feature = "service")]
 mod service_tls;
 mod soft_hsm;
+mod tmpfs;
 
 pub use memory_kms::MemoryKms;
 pub use postgres::Postgres;
@@ -19,3 +20,4 @@ pub use service::Service;
 #[cfg(feature = "service")]
 pub use service_tls::{TlsDoors, endpoint};
 pub use soft_hsm::SoftHsm;
+pub use tmpfs::{fill_up, on_tmpfs};

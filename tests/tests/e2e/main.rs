@@ -17,6 +17,16 @@ mod large_files;
 #[cfg(test)]
 mod main_job;
 #[cfg(test)]
+mod outages_clock;
+#[cfg(test)]
+mod outages_connections;
+#[cfg(test)]
+mod outages_disk;
+#[cfg(test)]
+mod outages_store;
+#[cfg(test)]
+mod outages_token;
+#[cfg(test)]
 mod refusals_files;
 #[cfg(test)]
 mod refusals_service;

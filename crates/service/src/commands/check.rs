@@ -3,7 +3,7 @@
 use std::{fs, path::Path, time::SystemTime};
 
 use anyhow::{Context as _, Result, bail};
-use claviger_service::{config::Config, parts};
+use claviger_service::{config::Config, descriptors, parts};
 
 use crate::logging::answer;
 
@@ -38,6 +38,9 @@ pub(crate) fn run(config: &Path) -> Result<()> {
         }
     }
     answer("directories: there and writable");
+    if let Some(shortage) = descriptors::shortage(&config) {
+        answer(format_args!("warning: {shortage}"));
+    }
     answer("the configuration is good");
     Ok(())
 }

@@ -9,7 +9,7 @@ use claviger_api::{Limits, Listener, TlsMaterial, admin_router, data_router, ser
 use claviger_operations::Operations;
 use claviger_service::{
     config::{Config, ListenConfig},
-    parts, sockets,
+    descriptors, parts, sockets,
 };
 use tokio::{signal::unix::SignalKind, sync::watch, task::JoinSet};
 
@@ -28,6 +28,9 @@ async fn serve_until_told(config: &Config) -> Result<()> {
     let mut interrupt = tokio::signal::unix::signal(SignalKind::interrupt())?;
     let mut hang_up = tokio::signal::unix::signal(SignalKind::hangup())?;
     let listen = &config.listen;
+    if let Some(shortage) = descriptors::shortage(config) {
+        tracing::warn!("{shortage}");
+    }
     // Bound before anything is opened and recorded; callers who connect now wait until it is.
     let tls = Tls::read(listen)?;
     let (data, _data_file) = sockets::bind(&listen.data, listen.data_mode)?;
