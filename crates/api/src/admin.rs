@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use axum::{
     Router,
+    extract::State,
     routing::{get, post},
 };
 use claviger_kms::{
-    CreateKey, CreateVersion, KeyManagementService as _, KeyMetadata, VersionRequest,
+    CreateKey, CreateVersion, KeyManagementService as _, KeyMetadata, KmsError, VersionRequest,
 };
-use claviger_operations::Operations;
+use claviger_operations::{Operations, Reload, Reloaded};
+use serde::Deserialize;
 
 use crate::{
     Limits,
@@ -21,9 +23,13 @@ use crate::{
     problem::Result,
 };
 
-/// The routes of the admin socket.
-pub fn admin_router(operations: Arc<Operations>, limits: Limits) -> Router {
-    Door { operations, limits }.router([
+/// The routes of the admin socket. Without `reload`, that route answers `unsupported`.
+pub fn admin_router(
+    operations: Arc<Operations>,
+    limits: Limits,
+    reload: Option<Arc<dyn Reload>>,
+) -> Router {
+    Door { operations, limits, reload }.router([
         (keys::KEYS, get(keys::list).post(create_key)),
         (keys::KEY, get(keys::describe)),
         ("/v1/create-version", post(create_version)),
@@ -31,6 +37,7 @@ pub fn admin_router(operations: Arc<Operations>, limits: Limits) -> Router {
         ("/v1/rotate", post(rotate)),
         ("/v1/enable-version", post(enable_version)),
         ("/v1/disable-version", post(disable_version)),
+        ("/v1/reload", post(reload_all)),
         ("/v1/status", get(health::status)),
         ("/livez", get(health::livez)),
         ("/readyz", get(health::readyz)),
@@ -72,4 +79,19 @@ async fn disable_version(
     Json(request): Json<VersionRequest>,
 ) -> Result<Reply<KeyMetadata>> {
     Ok(Reply(kms.disable_version(request).await?))
+}
+
+/// A reload has nothing to choose.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ReloadRequest {}
+
+async fn reload_all(
+    State(door): State<Door>,
+    Kms(kms): Kms,
+    Json(ReloadRequest {}): Json<ReloadRequest>,
+) -> Result<Reply<Reloaded>> {
+    let reload =
+        door.reload.ok_or_else(|| KmsError::unsupported("this service does not reload"))?;
+    Ok(Reply(kms.reload(reload).await?))
 }

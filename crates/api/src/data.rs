@@ -24,7 +24,7 @@ use crate::{
 
 /// The routes of the data socket.
 pub fn data_router(operations: Arc<Operations>, limits: Limits) -> Router {
-    Door { operations, limits }.router([
+    Door { operations, limits, reload: None }.router([
         ("/v1/encrypt", post(encrypt)),
         ("/v1/decrypt", post(decrypt)),
         ("/v1/data-key", post(data_key)),

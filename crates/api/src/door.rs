@@ -6,7 +6,7 @@ use axum::{
     Router, middleware,
     routing::{MethodRouter, any},
 };
-use claviger_operations::Operations;
+use claviger_operations::{Operations, Reload};
 
 use crate::{Limits, problem::Problem, request};
 
@@ -15,6 +15,8 @@ use crate::{Limits, problem::Problem, request};
 pub(crate) struct Door {
     pub(crate) operations: Arc<Operations>,
     pub(crate) limits: Limits,
+    /// On the admin listener of a service that can reload.
+    pub(crate) reload: Option<Arc<dyn Reload>>,
 }
 
 impl Door {

@@ -28,7 +28,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the service until SIGTERM or SIGINT.
+    /// Run the service until SIGTERM or SIGINT; SIGHUP reloads it.
     Serve,
     /// Check the configuration, the policy and what they name, without starting or changing anything.
     Check,
@@ -37,6 +37,10 @@ enum Command {
     Root(commands::root::Root),
     /// Run everything on a SoftHSM2 token of your own, with a policy that lets you do anything.
     Dev(commands::dev::Dev),
+    /// Print the completion script of a shell.
+    Completion(commands::completion::Completion),
+    /// Print the manual page, or write the pages of all commands to a directory.
+    Man(commands::completion::Man),
 }
 
 const EXAMPLES: &str = "Examples:\n  clavigerd dev\n  clavigerd check --config /etc/claviger/clavigerd.toml\n  \
@@ -52,6 +56,8 @@ fn main() -> ExitCode {
         Command::Check => commands::check::run(&arguments.config),
         Command::Root(root) => commands::root::run(root, &arguments.config),
         Command::Dev(dev) => commands::dev::run(dev),
+        Command::Completion(completion) => commands::completion::completion(completion),
+        Command::Man(man) => commands::completion::man(man),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -159,7 +159,7 @@ async fn serves_over_tls_and_a_hang_up_renews_all_certificates_or_none() {
 
     fs::write(bench.path("ca.crl"), bench.authority.revoke(&[], 2100)).unwrap();
     running.signal(Signal::HUP);
-    bench.wait_for("are read again");
+    bench.wait_for("listen.admin-tls");
     let new = bench.client(&bench.path("next-ca.pem"));
     new.list_keys(ListKeys::default()).await.unwrap();
     let old = bench.client(&bench.path("ca.pem"));
