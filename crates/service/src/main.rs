@@ -7,6 +7,7 @@ mod logging;
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
+use claviger_root_key::TokenError;
 
 /// Claviger, a key service under a root key that never leaves its PKCS#11 token.
 #[derive(Debug, Parser)]
@@ -46,6 +47,10 @@ enum Command {
 const EXAMPLES: &str = "Examples:\n  clavigerd dev\n  clavigerd check --config /etc/claviger/clavigerd.toml\n  \
                         clavigerd root init\n  clavigerd serve";
 
+/// Exit code when the token refused the PIN (`EX_NOPERM`), so that a supervisor does not start the service again:
+/// each start is one attempt, and tokens lock.
+const PIN_REFUSED: u8 = 77;
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     harden::process();
@@ -63,7 +68,10 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             logging::complain(&error);
-            ExitCode::FAILURE
+            match error.downcast_ref() {
+                Some(TokenError::PinRefused { .. }) => ExitCode::from(PIN_REFUSED),
+                _ => ExitCode::FAILURE,
+            }
         }
     }
 }

@@ -141,7 +141,7 @@ fn free_address() -> SocketAddr {
 }
 
 #[tokio::test]
-async fn serves_over_tls_and_a_hang_up_renews_all_certificates_or_none() {
+async fn serves_over_tls_and_a_hang_up_renews_certificates_and_policy_or_nothing() {
     let bench = Bench::new();
     let mut running = bench.serve();
     let client = bench.client(&bench.path("ca.pem"));
@@ -152,11 +152,16 @@ async fn serves_over_tls_and_a_hang_up_renews_all_certificates_or_none() {
     next.write(&bench.path("next-ca.pem"));
     drop(next.issue(bench.folder.path(), "server", &Wanted::server()));
     fs::write(bench.path("ca.crl"), "").unwrap();
+    // A good policy that lets nobody do anything; it must not be taken without the rest.
+    let policy = fs::read(bench.path("policy.toml")).unwrap();
+    fs::write(bench.path("policy.toml"), "").unwrap();
     running.signal(Signal::HUP);
     bench.wait_for("nothing is reloaded");
     let old = bench.client(&bench.path("ca.pem"));
-    old.list_keys(ListKeys::default()).await.unwrap();
+    let seen = old.list_keys(ListKeys::default()).await.unwrap();
+    assert_eq!(seen.keys.len(), 1, "the policy was taken without the certificates");
 
+    fs::write(bench.path("policy.toml"), policy).unwrap();
     fs::write(bench.path("ca.crl"), bench.authority.revoke(&[], 2100)).unwrap();
     running.signal(Signal::HUP);
     bench.wait_for("listen.admin-tls");

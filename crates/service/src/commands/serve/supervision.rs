@@ -80,4 +80,4 @@ fn tell(states: &[NotifyState<'_>]) {
     }
 }
 
-const BETWEEN_STATUSES: Duration = Duration::from_secs(10);
+const BETWEEN_STATUSES: Duration = Duration::from_secs(5);
