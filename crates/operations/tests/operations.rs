@@ -10,6 +10,7 @@ use claviger_kms::{
     KeyManagementService, KeyPath, KmsError, ListKeys, Principal, SecretBytes, VersionRequest,
 };
 use claviger_operations::{Caller, LocalKms};
+use claviger_policy::Policy;
 use claviger_testkit::{Service, kms_conformance};
 
 fn path(text: &str) -> KeyPath {
@@ -278,5 +279,36 @@ async fn the_start_records_the_generation_of_the_store() {
     let started = records(&service).remove(0);
     assert_eq!(started.entry.event.as_str(), "service-started");
     assert_eq!(started.entry.highest_generation(), 1);
+    service.stop().await;
+}
+
+/// A caller that a program holds for long is decided by the policy in force, not by the one it began with.
+#[tokio::test]
+async fn each_call_is_decided_and_recorded_by_the_policy_in_force_then() {
+    let service = with_policy(ALL).await;
+    let admin = kms(&service, "local:admin");
+    admin.create_key(CreateKey::at(path("eu"))).await.unwrap();
+    let next = Policy::parse("").unwrap();
+    let hash = service.operations().put_in_force(next.clone()).await.unwrap();
+    assert_eq!(admin.describe_key(&path("eu")).await.unwrap_err(), KmsError::Denied);
+    // The same policy again: read, but no other.
+    service.operations().put_in_force(next).await.unwrap();
+    let records = records(&service);
+    let events: Vec<_> = records.iter().map(|record| record.entry.event.as_str()).collect();
+    assert_eq!(
+        events,
+        [
+            "service-started",
+            "create",
+            "create",
+            "policy-loaded",
+            "configuration-loaded",
+            "read-metadata",
+            "configuration-loaded"
+        ]
+    );
+    let new: Vec<_> =
+        records.iter().map(|record| record.entry.policy_hash == Some(hash)).collect();
+    assert_eq!(new, [false, false, false, true, true, true, true]);
     service.stop().await;
 }
