@@ -55,8 +55,9 @@ async fn a_call_that_is_dropped_is_carried_to_its_end() {
         let patience = Duration::from_micros(n * 40);
         drop(tokio::time::timeout(patience, admin.rotate(rotate("eu"))).await);
     }
-    // Waits for the one writer, so everything that began before is done.
+    // Waits for the one writer, so every change that began before is made; the stop waits for their records.
     let key = admin.rotate(rotate("eu")).await.unwrap();
+    service.operations().stop().await;
     let records = records(&service);
     let count = |phase: Phase| {
         let of_rotation = |record: &&Record| record.entry.event == Action::Rotate.into();
@@ -307,8 +308,7 @@ async fn each_call_is_decided_and_recorded_by_the_policy_in_force_then() {
             "configuration-loaded"
         ]
     );
-    let new: Vec<_> =
-        records.iter().map(|record| record.entry.policy_hash == Some(hash)).collect();
+    let new: Vec<_> = records.iter().map(|record| record.entry.policy_hash == Some(hash)).collect();
     assert_eq!(new, [false, false, false, true, true, true, true]);
     service.stop().await;
 }

@@ -72,8 +72,8 @@ fn a_wrong_pin_is_tried_once_and_the_service_exits() {
     bench.site.change_config(&real, &module.display().to_string());
     fs::write(bench.site.token().pin_file(), "1234567\n").unwrap();
     // A code of its own: a supervisor that starts it again would lock the token.
-    let ran = bench
-        .assert_refused_with(77, &["PIN", "CKR_PIN_INCORRECT", "not tried again", "correct"]);
+    let ran =
+        bench.assert_refused_with(77, &["PIN", "CKR_PIN_INCORRECT", "not tried again", "correct"]);
     assert!(!ran.said.contains("1234567"), "{}", ran.said);
     let attempts = || fs::read_to_string(&count).unwrap().lines().count();
     assert_eq!(attempts(), 1);

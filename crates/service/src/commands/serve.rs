@@ -100,8 +100,11 @@ async fn serve_until_told(file: &Path, config: Config, level: Level) -> Result<(
                 tracing::info!("SIGINT: letting requests finish");
                 break;
             }
-            // It has said in the log what it came to.
-            _ = hang_up.recv() => drop(reloader.reload(Asked::BySignal).await),
+            _ = hang_up.recv() => {
+                let reloader = Arc::clone(&reloader);
+                // Beside this loop, which must hear SIGTERM while a file hangs. The log says what it came to.
+                tokio::spawn(async move { reloader.reload(Asked::BySignal).await });
+            }
             // A service without one of its doors is none: it stops, and whoever supervises it starts
             // it anew.
             Some(end) = listeners.join_next() => {
