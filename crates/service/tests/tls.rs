@@ -181,6 +181,8 @@ fn check_and_serve_refuse_files_that_do_not_belong_together_and_say_what_to_do()
     let good = bench.run(&["check"]);
     let said = String::from_utf8_lossy(&good.stdout).into_owned();
     assert!(good.status.success() && said.contains("listen.admin-tls: the files belong"), "{said}");
+    assert!(said.contains("a reload (SIGHUP, `claviger reload`) takes: log.level"), "{said}");
+    assert!(said.contains("every other key needs a restart"), "{said}");
     let folder = bench.folder.path();
     let spoil: [(&str, &dyn Fn()); 3] = [
         ("has expired", &|| {
