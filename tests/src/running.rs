@@ -142,8 +142,20 @@ impl Running {
     /// # Panics
     /// When it is gone.
     pub fn tell_to_stop(&self) {
+        self.signal(Signal::TERM);
+    }
+
+    /// Sends SIGHUP.
+    ///
+    /// # Panics
+    /// When it is gone.
+    pub fn tell_to_reload(&self) {
+        self.signal(Signal::HUP);
+    }
+
+    fn signal(&self, signal: Signal) {
         let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
-        kill_process(pid, Signal::TERM).unwrap();
+        kill_process(pid, signal).unwrap();
     }
 
     /// Waits for its end.

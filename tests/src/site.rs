@@ -7,6 +7,8 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
+    thread,
+    time::{Duration, Instant},
 };
 
 use claviger_testkit::SoftHsm;
@@ -116,6 +118,31 @@ impl Site {
         let mut command = self.serve();
         prepare(&mut command);
         Running::start(command, self).unwrap_or_else(|log| panic!("{log}"))
+    }
+
+    /// Waits until the log has this text after its first `from` bytes.
+    ///
+    /// # Panics
+    /// When it does not come.
+    pub fn wait_for_log(&self, from: usize, text: &str) {
+        let begun = Instant::now();
+        loop {
+            let log = fs::read_to_string(self.log()).unwrap();
+            if log.get(from..).is_some_and(|new| new.contains(text)) {
+                return;
+            }
+            assert!(begun.elapsed() < Duration::from_secs(30), "no {text:?} in {log}");
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// How long the log is.
+    ///
+    /// # Panics
+    /// When it cannot be read.
+    #[must_use]
+    pub fn log_length(&self) -> usize {
+        fs::read_to_string(self.log()).unwrap().len()
     }
 
     /// `clavigerd serve` where it must refuse to start; what it said is in the result.
@@ -229,6 +256,10 @@ impl Site {
     fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
         command.env("SOFTHSM2_CONF", self.token.conf_path()).env_remove("CLAVIGERD_CONFIG");
+        // Of whoever runs the tests under a supervisor.
+        for name in ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"] {
+            command.env_remove(name);
+        }
         command
     }
 }

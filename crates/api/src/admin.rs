@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
-use axum::Router;
+use axum::{Router, extract::State};
 use claviger_kms::{
-    CreateKey, CreateVersion, ErrorCode, KeyManagementService as _, KeyMetadata, VersionRequest,
+    CreateKey, CreateVersion, ErrorCode, KeyManagementService as _, KeyMetadata, KmsError,
+    VersionRequest,
 };
-use claviger_operations::Operations;
+use claviger_operations::{Operations, Reload, Reloaded};
+use serde::Deserialize;
 
 use crate::{
     Limits,
@@ -19,9 +21,13 @@ use crate::{
     route::Route,
 };
 
-/// The admin socket.
-pub fn admin_router(operations: Arc<Operations>, limits: Limits) -> Router {
-    Door::new(operations, limits).router(routes())
+/// The admin socket. Without `reload`, that route answers `unsupported`.
+pub fn admin_router(
+    operations: Arc<Operations>,
+    limits: Limits,
+    reload: Option<Arc<dyn Reload>>,
+) -> Router {
+    Door { reload, ..Door::new(operations, limits) }.router(routes())
 }
 
 /// Its routes.
@@ -59,6 +65,14 @@ pub(crate) fn routes() -> Vec<Route> {
             disable_version,
         )
         .failing(CHANGING),
+        Route::post(
+            "/v1/reload",
+            "reload",
+            "Reads policy, certificates, PIN and log level again",
+            reload_all,
+        )
+        .saying("All are taken or none.")
+        .failing(RELOADING),
         Route::get("/v1/status", "status", "State of the service", health::status),
         openapi::route(),
         health::livez_route(),
@@ -75,6 +89,9 @@ const CREATING: &[ErrorCode] = &[
     ErrorCode::KeyUnusable,
     ErrorCode::Unsupported,
 ];
+
+/// How a reload can.
+const RELOADING: &[ErrorCode] = &[ErrorCode::Denied, ErrorCode::Unsupported];
 
 /// How changing one can.
 const CHANGING: &[ErrorCode] =
@@ -114,4 +131,19 @@ async fn disable_version(
     Json(request): Json<VersionRequest>,
 ) -> Result<Reply<KeyMetadata>> {
     Ok(Reply(kms.disable_version(request).await?))
+}
+
+/// A reload has nothing to choose.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ReloadRequest {}
+
+async fn reload_all(
+    State(door): State<Door>,
+    Kms(kms): Kms,
+    Json(ReloadRequest {}): Json<ReloadRequest>,
+) -> Result<Reply<Reloaded>> {
+    let reload =
+        door.reload.ok_or_else(|| KmsError::unsupported("this service does not reload"))?;
+    Ok(Reply(kms.reload(reload).await?))
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{Router, middleware, routing::any};
 use bytes::Bytes;
-use claviger_operations::Operations;
+use claviger_operations::{Operations, Reload};
 
 use crate::{Limits, openapi, problem::Problem, request, route::Route};
 
@@ -15,6 +15,8 @@ pub(crate) struct Door {
     pub(crate) limits: Limits,
     /// The OpenAPI document.
     pub(crate) document: Bytes,
+    /// On the admin listener of a service that can reload.
+    pub(crate) reload: Option<Arc<dyn Reload>>,
 }
 
 impl Door {

@@ -85,6 +85,7 @@ pub(crate) enum Command {
     Rewrap(commands::rewrap::RewrapArguments),
     /// The health of the service, from its admin socket
     Status,
+    Reload(commands::reload::ReloadArguments),
     Explain(commands::explain::ExplainArguments),
     Completion(commands::completion::CompletionArguments),
     Man(commands::completion::ManArguments),

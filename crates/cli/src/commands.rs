@@ -13,6 +13,7 @@ pub(crate) mod key_create;
 pub(crate) mod key_see;
 pub(crate) mod open;
 mod open_tree;
+pub(crate) mod reload;
 pub(crate) mod rewrap;
 mod rewrap_many;
 pub(crate) mod seal;
@@ -40,6 +41,7 @@ pub(crate) async fn run(
         Command::Inspect(arguments) => inspect::run(session, arguments).await.map(Some),
         Command::Rewrap(arguments) => rewrap::run(session, arguments).await,
         Command::Status => status::run(client).await.map(Some),
+        Command::Reload(_) => reload::run(client).await.map(Some),
         Command::Explain(arguments) => explain::run(&arguments).map(Some),
         Command::Completion(arguments) => completion::completion(&arguments).map(Some),
         Command::Man(arguments) => completion::man(&arguments).map(Some),

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use arc_swap::ArcSwap;
 use claviger_audit::{
     AuditDecision, AuditHealth, AuditLog, AuditResult, Digest, Entry, KeyedHasher, Proof,
     ServiceEvent,
@@ -13,14 +14,15 @@ use serde::Serialize;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
-use crate::{Caller, LocalKms, metrics::Metrics, readiness::ReadinessCache};
+use crate::{
+    Caller, LocalKms, metrics::Metrics, policy_in_force::PolicyInForce, readiness::ReadinessCache,
+};
 
 /// The service without its doors.
 #[derive(Debug)]
 pub struct Operations {
     pub(crate) hierarchy: Hierarchy,
-    pub(crate) policy: Policy,
-    pub(crate) policy_hash: Digest,
+    pub(crate) policy: ArcSwap<PolicyInForce>,
     pub(crate) audit: AuditLog,
     pub(crate) hasher: KeyedHasher,
     pub(crate) metrics: Metrics,
@@ -57,7 +59,7 @@ impl Operations {
     /// # Errors
     /// [`KmsError::Unavailable`] when the audit log cannot be written.
     pub async fn start(hierarchy: Hierarchy, policy: Policy, audit: AuditLog) -> Result<Arc<Self>> {
-        let policy_hash = policy.hash().parse()?;
+        let policy = ArcSwap::from_pointee(PolicyInForce::new(policy)?);
         let (key, number) = hierarchy.audit_hash_key();
         let version = KeyVersion::new(number)
             .ok_or_else(|| KmsError::unavailable("the record-MAC key has number 0"))?;
@@ -70,7 +72,6 @@ impl Operations {
             started_at: Timestamp::now(),
             hierarchy,
             policy,
-            policy_hash,
             audit,
         });
         // From here on a store older than this one is noticed, whatever the log lacked before.
@@ -92,7 +93,7 @@ impl Operations {
             version: env!("CARGO_PKG_VERSION"),
             started_at: self.started_at,
             root_fingerprint: self.hierarchy.root().fingerprint.clone(),
-            policy_hash: self.policy_hash,
+            policy_hash: self.policy.load().hash,
             hierarchy: self.hierarchy.health(),
             audit: self.audit.health(),
         }
@@ -125,16 +126,22 @@ impl Operations {
     }
 
     async fn record_event(&self, event: ServiceEvent, generation: Option<u64>) -> Result<()> {
-        let request = RequestId::make_random()?;
-        let mut entry = Entry::new(request, event, AuditDecision::Internal, AuditResult::Done);
-        entry.proof = Proof::Internal;
-        entry.policy_hash = Some(self.policy_hash);
+        let mut entry = self.event(event, self.policy.load().hash)?;
         entry.store_generation = generation;
         self.audit.append(entry).await.map_err(|error| {
             tracing::error!(%error, "the audit log cannot be written");
             error
         })?;
         Ok(())
+    }
+
+    /// The entry of something that happened to the service, under the policy of this hash.
+    pub(crate) fn event(&self, event: ServiceEvent, policy: Digest) -> Result<Entry> {
+        let request = RequestId::make_random()?;
+        let mut entry = Entry::new(request, event, AuditDecision::Internal, AuditResult::Done);
+        entry.proof = Proof::Internal;
+        entry.policy_hash = Some(policy);
+        Ok(entry)
     }
 }
 

@@ -9,6 +9,8 @@ mod conformance;
 #[cfg(test)]
 mod drain;
 #[cfg(test)]
+mod hanging_disk;
+#[cfg(test)]
 mod hardening;
 #[cfg(test)]
 mod kek_memory;
@@ -35,4 +37,8 @@ mod refusals_store;
 #[cfg(test)]
 mod refusals_token;
 #[cfg(test)]
+mod reload;
+#[cfg(test)]
 mod secrets;
+#[cfg(test)]
+mod supervision;

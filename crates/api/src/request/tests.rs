@@ -37,7 +37,7 @@ async fn echoes(Json(value): Json<serde_json::Value>) -> Reply<serde_json::Value
 fn router(service: &Service) -> Router {
     let limits = Limits { request_timeout: Duration::from_millis(100), ..Limits::default() };
     let operations = Arc::clone(service.operations());
-    Door { operations, limits }.router([
+    Door { operations, limits, reload: None }.router([
         ("/panics", get(panics)),
         ("/takes-long", get(takes_long)),
         ("/echoes/{name}", post(echoes)),

@@ -41,6 +41,12 @@ pub(crate) fn run(config: &Path) -> Result<()> {
     if let Some(shortage) = descriptors::shortage(&config) {
         answer(format_args!("warning: {shortage}"));
     }
+    answer(format_args!(
+        "a reload (SIGHUP, `claviger reload`) takes: {}, and what these name: {}",
+        Config::TAKEN_BY_RELOAD.join(", "),
+        config.files_read_again().join(", ")
+    ));
+    answer("every other key needs a restart; a reload names those that changed");
     answer("the configuration is good");
     Ok(())
 }
