@@ -125,27 +125,27 @@ fn ratios(all: &[Measured]) -> Table {
     let disk = &all[0].case.rate;
     let (socket, tls) = (TRANSPORTS[0].0, TRANSPORTS[1].0);
     row(
-        "1 connection, Unix socket / syncs of the disk alone".to_owned(),
+        "Unix socket, 1 connection / syncs of the disk alone".to_owned(),
         rate(socket, 1, 1).over(disk),
     );
-    row("64 connections / 1, Unix socket".to_owned(), rate(socket, 64, 1).over(rate(socket, 1, 1)));
+    row("Unix socket, 64 connections / 1".to_owned(), rate(socket, 64, 1).over(rate(socket, 1, 1)));
     for items in [1, BATCH] {
         for connections in CONNECTIONS {
-            let what = format!("TLS / Unix socket, {connections} connections, {items} a request");
+            let what = format!("TLS / Unix socket, {connections} at once, {items} a request");
             row(what, rate(tls, connections, items).over(rate(socket, connections, items)));
         }
     }
     for connections in CONNECTIONS {
-        let what = format!("{BATCH} a request / 1, Unix socket, {connections} connections");
+        let what = format!("{BATCH} a request / 1, Unix socket, {connections} at once");
         row(what, rate(socket, connections, BATCH).over(rate(socket, connections, 1)));
     }
     let new = |over: &str| rate(&format!("{over}, new connection each"), 8, 1);
     row(
-        "new connection each / kept open, 8 connections, Unix socket".to_owned(),
+        "new connection each / kept open, 8 at once, Unix socket".to_owned(),
         new(socket).over(rate(socket, 8, 1)),
     );
     row(
-        "new connection each / kept open, 8 connections, TLS".to_owned(),
+        "new connection each / kept open, 8 at once, TLS".to_owned(),
         new(tls).over(rate(tls, 8, 1)),
     );
     table
@@ -161,6 +161,6 @@ const TITLE: &str = "\
 
 Each connection sends its next request when the last was answered. Over TLS the connections are open before;
 \"new connection each\" has the handshake in every request, with X25519MLKEM768 and both certificates. The
-first two lines are the disk alone, by one thread: a record as the audit log writes it, and one written over
-bytes that stand there. Latencies are of a request, of all rounds together.
+first two lines are the disk alone, by one thread: a record of 700 bytes as the audit log writes it, and one written
+over bytes that stand there. Latencies are of a request, of all rounds together.
 ";

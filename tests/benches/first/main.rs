@@ -8,6 +8,7 @@
     clippy::indexing_slicing,
     reason = "a measurement that fails has no result"
 )]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "the figures are what it prints")]
 
 mod cold;
 mod construction;
@@ -17,12 +18,7 @@ mod files;
 mod place;
 mod records;
 
-use std::{
-    env, fs,
-    io::{self, Write as _},
-    path::Path,
-    time::Duration,
-};
+use std::{env, fs, path::Path, time::Duration};
 
 use claviger_tests::measure::{Pace, machine, replace_between};
 use place::Place;
@@ -60,7 +56,7 @@ fn main() {
     place.stop();
     text += &runtime.block_on(cold::measure(pace));
 
-    writeln!(io::stdout(), "{text}").unwrap();
+    println!("{text}");
     if write {
         fs::write(&page, with_figures(&text)).unwrap();
     }
@@ -68,7 +64,7 @@ fn main() {
 
 /// Says what is going on, to whoever waits.
 fn say(what: &str) {
-    writeln!(io::stderr(), "-- {what}").unwrap();
+    eprintln!("-- {what}");
 }
 
 const FULL: Pace = Pace { rounds: 5, time: Duration::from_secs(2), file: 1 << 30 };

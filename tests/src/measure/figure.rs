@@ -63,8 +63,14 @@ impl Figure {
 }
 
 /// Three digits, thousands apart: `12,300`, `4.56`.
+///
+/// # Panics
+/// On a value that no measurement gives.
 #[must_use]
 pub fn number(value: f64) -> String {
+    if value < 0.0995 {
+        return format!("{value:.4}");
+    }
     if value < 999.5 {
         let whole = if value < 1.0 { 1 } else { digits(value) };
         return format!("{value:.*}", 3_usize.saturating_sub(whole));
@@ -145,6 +151,7 @@ mod tests {
 
     #[test]
     fn numbers_have_three_digits_and_their_unit() {
+        assert_eq!(number(0.012_34), "0.0123");
         assert_eq!(number(0.1234), "0.12");
         assert_eq!(number(4.5678), "4.57");
         assert_eq!(number(98.76), "98.8");

@@ -2,11 +2,13 @@
 
 use std::{fs, process};
 
-/// Processor time of a process so far.
+/// What a process has used so far.
 #[derive(Debug, Clone, Copy)]
 pub struct Usage {
-    /// In user and kernel mode together, of all its threads, in steps of 10 ms.
+    /// Processor time in user and kernel mode together, of all its threads, in steps of 10 ms.
     pub seconds: f64,
+    /// Most resident memory at once.
+    pub peak_bytes: u64,
 }
 
 impl Usage {
@@ -27,10 +29,13 @@ impl Usage {
         let (_, fields) = stat.rsplit_once(") ").unwrap();
         let ticks = fields.split(' ').skip(11).take(2);
         let ticks: f64 = ticks.map(|ticks| ticks.parse::<f64>().unwrap()).sum();
-        Self { seconds: ticks / TICKS_PER_SECOND }
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        let kibibytes: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
+        Self { seconds: ticks / TICKS_PER_SECOND, peak_bytes: kibibytes * 1024 }
     }
 
-    /// Seconds used since.
+    /// Seconds of processor time used since.
     #[must_use]
     pub fn since(self, earlier: Self) -> f64 {
         self.seconds - earlier.seconds
@@ -39,3 +44,19 @@ impl Usage {
 
 /// `USER_HZ`: the same on every Linux this runs on.
 const TICKS_PER_SECOND: f64 = 100.0;
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    #[test]
+    fn a_process_that_works_is_seen_to_have_worked() {
+        let (before, begun) = (Usage::own(), Instant::now());
+        while Usage::own().since(before) < 0.05 {
+            assert!(begun.elapsed() < Duration::from_secs(60), "{before:?}");
+        }
+        assert!(before.peak_bytes > 1 << 18);
+    }
+}
