@@ -2,7 +2,8 @@
 //! in a temporary folder.
 //!
 //! The tests are in `tests/`: `e2e` runs `clavigerd` and `claviger` as processes, `layering` and
-//! `audit_list` read the workspace.
+//! `audit_list` read the workspace. The benchmarks are in `benches/`, on the same sites; `scripts/bench`
+//! runs them.
 
 #![expect(
     clippy::unwrap_used,
@@ -11,6 +12,7 @@
 )]
 
 pub mod http;
+pub mod measure;
 
 mod audit_trail;
 mod binaries;
@@ -26,7 +28,7 @@ pub use audit_trail::{assert_unbroken, audit_trail};
 pub use binaries::{claviger, clavigerd, postgres_users};
 pub use eventually::eventually;
 pub use login_counter::LoginCounter;
-pub use process::{Ran, run};
+pub use process::{Cost, Ran, cost_of, run};
 pub use running::Running;
 pub use secrets::Secrets;
 pub use site::Site;
