@@ -9,6 +9,7 @@ use claviger_kms::{
 };
 use claviger_operations::{Operations, Reload, Reloaded};
 use serde::Deserialize;
+use utoipa::ToSchema;
 
 use crate::{
     Limits,
@@ -134,7 +135,7 @@ async fn disable_version(
 }
 
 /// A reload has nothing to choose.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct ReloadRequest {}
 

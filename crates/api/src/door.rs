@@ -21,7 +21,7 @@ pub(crate) struct Door {
 
 impl Door {
     pub(crate) fn new(operations: Arc<Operations>, limits: Limits) -> Self {
-        Self { operations, limits, document: openapi::text().into() }
+        Self { operations, limits, document: openapi::text().into(), reload: None }
     }
 
     /// A router of these routes. Whatever else is asked for is answered with a problem document.

@@ -40,10 +40,12 @@ pub enum Asked {
 
 /// What a reload came to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Reloaded {
     /// What was read again and is in force, by its keys in the configuration.
     pub reloaded: Vec<String>,
     /// SHA-256 of the policy in force.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub policy_hash: Digest,
     /// Keys of the configuration that have other values now and count only after a restart.
     pub needs_restart: Vec<String>,

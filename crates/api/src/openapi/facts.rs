@@ -101,6 +101,24 @@ where
     }
 }
 
+impl<F, A, B, C, Out> Described<(A, B, C)> for F
+where
+    F: Fn(A, B, C) -> Out,
+    A: Input,
+    B: Input,
+    C: Input,
+    Out: Future<Output: Output>,
+{
+    fn facts() -> Facts {
+        let mut facts = Facts::default();
+        A::describe(&mut facts);
+        B::describe(&mut facts);
+        C::describe(&mut facts);
+        Out::Output::describe(&mut facts);
+        facts
+    }
+}
+
 /// What a handler takes.
 pub(crate) trait Input {
     fn describe(facts: &mut Facts);
