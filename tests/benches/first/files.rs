@@ -122,7 +122,7 @@ fn jobs_in(place: &Place, name: &'static str, folder: &Path, length: u64) -> [Jo
         job(
             ["seal", name, "claviger"],
             Box::new(claviger(words(&[
-                &"seal", &"--force", &"--key", &KEY, &plain, &"-O", &sealed,
+                &"--quiet", &"seal", &"--force", &"--key", &KEY, &plain, &"-O", &sealed,
             ]))),
             &sealed,
             false,
@@ -135,7 +135,7 @@ fn jobs_in(place: &Place, name: &'static str, folder: &Path, length: u64) -> [Jo
         ),
         job(
             ["open", name, "claviger"],
-            Box::new(claviger(words(&[&"open", &"--force", &sealed, &"-O", &opened]))),
+            Box::new(claviger(words(&[&"--quiet", &"open", &"--force", &sealed, &"-O", &opened]))),
             &opened,
             false,
         ),
