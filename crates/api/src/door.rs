@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use axum::{Router, middleware, routing::any};
+use axum::{
+    Router, middleware,
+    routing::{MethodRouter, any},
+};
 use bytes::Bytes;
 use claviger_operations::{Operations, Reload};
 
@@ -26,9 +29,16 @@ impl Door {
 
     /// A router of these routes. Whatever else is asked for is answered with a problem document.
     pub(crate) fn router(self, routes: Vec<Route>) -> Router {
+        self.answering(routes.into_iter().map(|route| (route.path, route.answer)))
+    }
+
+    pub(crate) fn answering(
+        self,
+        routes: impl IntoIterator<Item = (&'static str, MethodRouter<Self>)>,
+    ) -> Router {
         routes
             .into_iter()
-            .fold(Router::new(), |router, route| router.route(route.path, route.answer))
+            .fold(Router::new(), |router, (path, answer)| router.route(path, answer))
             .method_not_allowed_fallback(async || Problem::wrong_method())
             .fallback_service(any(async || Problem::no_route()))
             .layer(middleware::from_fn_with_state(self.clone(), request::carry_out))

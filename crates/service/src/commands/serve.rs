@@ -36,7 +36,7 @@ async fn serve_until_told(file: &Path, config: Config, level: Level) -> Result<(
     let mut interrupt = tokio::signal::unix::signal(SignalKind::interrupt())?;
     let mut hang_up = tokio::signal::unix::signal(SignalKind::hangup())?;
     let listen = &config.listen;
-    if let Some(shortage) = descriptors::shortage(config) {
+    if let Some(shortage) = descriptors::shortage(&config) {
         tracing::warn!("{shortage}");
     }
     // Bound before anything is opened and recorded; callers who connect now wait until it is.
