@@ -19,17 +19,28 @@ use std::{
 #[must_use]
 pub fn clavigerd() -> &'static Path {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
-    PATH.get_or_init(|| program("clavigerd"))
+    PATH.get_or_init(|| program("clavigerd", PROGRAMS))
 }
 
 /// Path of `claviger`.
 #[must_use]
 pub fn claviger() -> &'static Path {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
-    PATH.get_or_init(|| program("claviger"))
+    PATH.get_or_init(|| program("claviger", PROGRAMS))
 }
 
-fn program(name: &str) -> PathBuf {
+/// Path of the example `postgres_users` of `claviger-envelope`.
+#[must_use]
+pub fn postgres_users() -> &'static Path {
+    static PATH: OnceLock<PathBuf> = OnceLock::new();
+    PATH.get_or_init(|| program("examples/postgres_users", EXAMPLE))
+}
+
+const PROGRAMS: &[&str] = &["-p", "claviger-service", "-p", "claviger-cli"];
+const EXAMPLE: &[&str] = &["-p", "claviger-envelope", "--example", "postgres_users"];
+
+/// The program of this name in the target folder; these words have cargo build it.
+fn program(name: &str, what: &[&str]) -> PathBuf {
     // The test is FOLDER/deps/NAME-HASH.
     let test = env::current_exe().unwrap();
     let folder = test.parent().unwrap().parent().unwrap();
@@ -38,7 +49,8 @@ fn program(name: &str) -> PathBuf {
         let lock = File::create(folder.join(".claviger-tests.lock")).unwrap();
         lock.lock().unwrap();
         if is_fresh(&path) != Some(true) {
-            build(folder);
+            build(folder, what);
+            assert!(path.exists(), "cargo build {what:?} made no {}", path.display());
         }
     }
     path
@@ -57,7 +69,7 @@ fn is_fresh(program: &Path) -> Option<bool> {
     Some(!sources.split(' ').any(newer))
 }
 
-fn build(folder: &Path) {
+fn build(folder: &Path, what: &[&str]) {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
     let profile = match folder.file_name().and_then(|name| name.to_str()) {
         Some("debug") | None => "dev",
@@ -65,10 +77,11 @@ fn build(folder: &Path) {
     };
     let status = Command::new(cargo)
         .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
-        .args(["build", "--locked", "--quiet", "-p", "claviger-service", "-p", "claviger-cli"])
+        .args(["build", "--locked", "--quiet"])
+        .args(what)
         .args(["--profile", profile, "--target-dir"])
         .arg(folder.parent().unwrap())
         .status()
         .unwrap();
-    assert!(status.success(), "the programs under test do not build; cargo's words are above");
+    assert!(status.success(), "{what:?} does not build; cargo's words are above");
 }

@@ -2,7 +2,8 @@
 //! in a temporary folder.
 //!
 //! The tests are in `tests/`: `e2e` runs `clavigerd` and `claviger` as processes, `layering` and
-//! `audit_list` read the workspace.
+//! `audit_list` read the workspace. The benchmarks are in `benches/`, on the same sites; `scripts/bench`
+//! runs them.
 
 #![expect(
     clippy::unwrap_used,
@@ -11,17 +12,24 @@
 )]
 
 pub mod http;
+pub mod measure;
 
 mod audit_trail;
 mod binaries;
+mod eventually;
+mod login_counter;
 mod process;
 mod running;
 mod secrets;
 mod site;
+mod site_tls;
 
-pub use audit_trail::audit_trail;
-pub use binaries::{claviger, clavigerd};
-pub use process::{Ran, run};
+pub use audit_trail::{assert_unbroken, audit_trail};
+pub use binaries::{claviger, clavigerd, postgres_users};
+pub use eventually::eventually;
+pub use login_counter::LoginCounter;
+pub use process::{Cost, Ran, cost_of, run};
 pub use running::Running;
 pub use secrets::Secrets;
 pub use site::Site;
+pub use site_tls::TlsAddresses;

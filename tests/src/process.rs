@@ -70,6 +70,39 @@ pub fn run(command: &mut Command, input: &[u8]) -> Ran {
     Ran { code: status.code(), output: read.0, said }
 }
 
+/// What a program took that ended well.
+#[derive(Debug, Clone, Copy)]
+pub struct Cost {
+    /// From its start to its end.
+    pub seconds: f64,
+    /// Most resident memory at once. Never less than this process had when it started the program: the
+    /// kernel counts the moment before the program was loaded.
+    pub peak_bytes: u64,
+}
+
+/// Runs it without input to its end, which must be a good one.
+///
+/// # Panics
+/// When it is not.
+#[must_use]
+#[expect(clippy::zombie_processes, reason = "waited for by wait4, which tells the memory too")]
+pub fn cost_of(command: &mut Command) -> Cost {
+    let begun = Instant::now();
+    let child = command.stdin(Stdio::null()).spawn().unwrap();
+    let pid = libc::pid_t::try_from(child.id()).unwrap();
+    let mut status = 0;
+    #[expect(unsafe_code, reason = "the standard library waits without telling the memory")]
+    // SAFETY: the child is ours and nobody else waits for it; both places are ours and large enough,
+    // and zeros are a valid `rusage`.
+    let (waited, usage) = unsafe {
+        let mut usage: libc::rusage = std::mem::zeroed();
+        (libc::wait4(pid, &raw mut status, 0, &raw mut usage), usage)
+    };
+    let seconds = begun.elapsed().as_secs_f64();
+    assert_eq!((waited, status), (pid, 0), "{command:?} did not end well");
+    Cost { seconds, peak_bytes: u64::try_from(usage.ru_maxrss).unwrap() * 1024 }
+}
+
 /// Waits for the end of a child and kills it when that does not come.
 pub(crate) fn end_of(child: &mut Child, patience: Duration) -> ExitStatus {
     let begun = Instant::now();

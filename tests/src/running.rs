@@ -102,6 +102,13 @@ impl Running {
         self.use_key("/v1/encrypt", &body).json()["ciphertext"].as_str().unwrap().to_owned()
     }
 
+    /// Asks for 256 values to be encrypted.
+    #[must_use]
+    pub fn try_encrypt_256(&self, key: &str) -> Reply {
+        let item = json!({"key": key, "plaintext": ""});
+        self.use_key("/v1/batch/encrypt", &json!({"items": vec![item; 256]}))
+    }
+
     /// Asks for the value of a ciphertext.
     #[must_use]
     pub fn try_decrypt(&self, ciphertext: &str, row: &str) -> Reply {
@@ -135,8 +142,20 @@ impl Running {
     /// # Panics
     /// When it is gone.
     pub fn tell_to_stop(&self) {
+        self.signal(Signal::TERM);
+    }
+
+    /// Sends SIGHUP.
+    ///
+    /// # Panics
+    /// When it is gone.
+    pub fn tell_to_reload(&self) {
+        self.signal(Signal::HUP);
+    }
+
+    fn signal(&self, signal: Signal) {
         let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
-        kill_process(pid, Signal::TERM).unwrap();
+        kill_process(pid, signal).unwrap();
     }
 
     /// Waits for its end.

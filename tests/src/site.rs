@@ -7,6 +7,8 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
+    thread,
+    time::{Duration, Instant},
 };
 
 use claviger_testkit::SoftHsm;
@@ -104,9 +106,43 @@ impl Site {
     /// # Errors
     /// The log of a service that did not become ready.
     pub fn try_start(&self) -> Result<Running, String> {
-        let mut command = self.command(clavigerd());
-        command.arg("--config").arg(self.config()).arg("serve");
-        Running::start(command, self)
+        Running::start(self.serve(), self)
+    }
+
+    /// As [`start`](Self::start), in an environment that is prepared first.
+    ///
+    /// # Panics
+    /// When it does not become ready.
+    #[must_use]
+    pub fn start_in(&self, prepare: impl FnOnce(&mut Command)) -> Running {
+        let mut command = self.serve();
+        prepare(&mut command);
+        Running::start(command, self).unwrap_or_else(|log| panic!("{log}"))
+    }
+
+    /// Waits until the log has this text after its first `from` bytes.
+    ///
+    /// # Panics
+    /// When it does not come.
+    pub fn wait_for_log(&self, from: usize, text: &str) {
+        let begun = Instant::now();
+        loop {
+            let log = fs::read_to_string(self.log()).unwrap();
+            if log.get(from..).is_some_and(|new| new.contains(text)) {
+                return;
+            }
+            assert!(begun.elapsed() < Duration::from_secs(30), "no {text:?} in {log}");
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// How long the log is.
+    ///
+    /// # Panics
+    /// When it cannot be read.
+    #[must_use]
+    pub fn log_length(&self) -> usize {
+        fs::read_to_string(self.log()).unwrap().len()
     }
 
     /// `clavigerd serve` where it must refuse to start; what it said is in the result.
@@ -181,6 +217,18 @@ impl Site {
         self.folder.path().join("clavigerd.log")
     }
 
+    /// Fails unless the log has all of this, and no word of a defect.
+    ///
+    /// # Panics
+    /// When it has not.
+    pub fn assert_log(&self, says: &[&str]) {
+        let log = fs::read_to_string(self.log()).unwrap();
+        for part in says {
+            assert!(log.contains(part), "{part:?} is not in: {log}");
+        }
+        assert!(!log.contains("panicked") && !log.contains("a defect"), "{log}");
+    }
+
     /// The data socket.
     #[must_use]
     pub fn data_socket(&self) -> PathBuf {
@@ -199,9 +247,19 @@ impl Site {
         &self.token
     }
 
+    fn serve(&self) -> Command {
+        let mut command = self.command(clavigerd());
+        command.arg("--config").arg(self.config()).arg("serve");
+        command
+    }
+
     fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
         command.env("SOFTHSM2_CONF", self.token.conf_path()).env_remove("CLAVIGERD_CONFIG");
+        // Of whoever runs the tests under a supervisor.
+        for name in ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"] {
+            command.env_remove(name);
+        }
         command
     }
 }

@@ -2,12 +2,9 @@
 
 use std::sync::Arc;
 
-use axum::{
-    Router,
-    routing::{get, post},
-};
+use axum::Router;
 use claviger_kms::{
-    Capabilities, DataKey, Decrypt, Decrypted, Encrypt, Encrypted, GenerateDataKey,
+    Capabilities, DataKey, Decrypt, Decrypted, Encrypt, Encrypted, ErrorCode, GenerateDataKey,
     KeyManagementService as _, Rewrap, Rewrapped,
 };
 use claviger_operations::Operations;
@@ -18,29 +15,61 @@ use crate::{
     door::Door,
     health,
     json::{Items, Json, Reply, Results},
-    keys,
+    keys, openapi,
     problem::Result,
+    route::Route,
 };
 
-/// The routes of the data socket.
+/// The data socket.
 pub fn data_router(operations: Arc<Operations>, limits: Limits) -> Router {
-    Door { operations, limits }.router([
-        ("/v1/encrypt", post(encrypt)),
-        ("/v1/decrypt", post(decrypt)),
-        ("/v1/data-key", post(data_key)),
-        ("/v1/data-key-wrapped", post(data_key_wrapped)),
-        ("/v1/rewrap", post(rewrap)),
-        ("/v1/batch/encrypt", post(encrypt_batch)),
-        ("/v1/batch/decrypt", post(decrypt_batch)),
-        ("/v1/batch/data-key", post(data_key_batch)),
-        ("/v1/batch/rewrap", post(rewrap_batch)),
-        (keys::KEYS, get(keys::list)),
-        (keys::KEY, get(keys::describe)),
-        ("/v1/capabilities", get(capabilities)),
-        ("/livez", get(health::livez)),
-        ("/readyz", get(health::readyz)),
-    ])
+    Door::new(operations, limits).router(routes())
 }
+
+/// Its routes.
+pub(crate) fn routes() -> Vec<Route> {
+    vec![
+        Route::post("/v1/encrypt", "encrypt", "Encrypts a small value", encrypt)
+            .saying("Anything larger is sealed by the caller under a data key.")
+            .failing(USING),
+        Route::post("/v1/decrypt", "decrypt", "Decrypts a value or a data key", decrypt)
+            .failing(OPENING),
+        Route::post("/v1/data-key", "data_key", "Makes a data key, plain and wrapped", data_key)
+            .failing(USING),
+        Route::post(
+            "/v1/data-key-wrapped",
+            "data_key_wrapped",
+            "Makes a data key and gives it wrapped only",
+            data_key_wrapped,
+        )
+        .saying("For whoever stores it for others to use.")
+        .failing(USING),
+        Route::post("/v1/rewrap", "rewrap", "Moves a ciphertext to the primary version", rewrap)
+            .saying("What it holds stays in the service.")
+            .failing(OPENING),
+        Route::post("/v1/batch/encrypt", "encrypt_batch", "Encrypts many values", encrypt_batch)
+            .failing(USING),
+        Route::post("/v1/batch/decrypt", "decrypt_batch", "Decrypts many", decrypt_batch)
+            .failing(OPENING),
+        Route::post("/v1/batch/data-key", "data_key_batch", "Makes many data keys", data_key_batch)
+            .failing(USING),
+        Route::post("/v1/batch/rewrap", "rewrap_batch", "Moves many ciphertexts", rewrap_batch)
+            .failing(OPENING),
+        keys::list_route(),
+        keys::describe_route(),
+        Route::get("/v1/capabilities", "capabilities", "What this service can do", capabilities)
+            .saying("Also its limits."),
+        openapi::route(),
+        health::livez_route(),
+        health::readyz_route(),
+    ]
+}
+
+/// How wrapping under a key can fail.
+const USING: &[ErrorCode] = &[ErrorCode::Denied, ErrorCode::NotFound, ErrorCode::KeyUnusable];
+
+/// How unwrapping can fail.
+const OPENING: &[ErrorCode] =
+    &[ErrorCode::Denied, ErrorCode::CiphertextRejected, ErrorCode::KeyUnusable];
 
 async fn encrypt(Kms(kms): Kms, Json(request): Json<Encrypt>) -> Result<Reply<Encrypted>> {
     Ok(Reply(kms.encrypt(request).await?))

@@ -5,38 +5,68 @@ use axum::{
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
-use claviger_operations::Status;
+use claviger_operations::{Readiness, Status};
 use serde::Serialize;
+use utoipa::ToSchema;
 
-use crate::{door::Door, json::Reply};
+use crate::{door::Door, json::Reply, route::Route};
+
+pub(crate) fn livez_route() -> Route {
+    Route::get("/livez", "livez", "The process runs", livez)
+}
+
+pub(crate) fn readyz_route() -> Route {
+    Route::get("/readyz", "readyz", "Whether token, store and audit log answer", readyz)
+        .saying("Asked at most once a second.")
+}
 
 /// The process runs.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Alive {
     status: &'static str,
 }
 
-pub(crate) async fn livez() -> Reply<Alive> {
+async fn livez() -> Reply<Alive> {
     Reply(Alive { status: "alive" })
 }
 
 /// 200 when every part is ready, else 503; the body names the parts either way.
-pub(crate) async fn readyz(State(door): State<Door>) -> Response {
+async fn readyz(State(door): State<Door>) -> Probed<Readiness> {
     let readiness = door.operations.readiness().await;
-    let ready = readiness.is_ready();
-    Reply(readiness).with_status(if ready {
-        StatusCode::OK
-    } else {
-        StatusCode::SERVICE_UNAVAILABLE
-    })
+    Probed { good: readiness.is_ready(), found: readiness }
+}
+
+/// The answer to a probe: its status says whether what was found is good.
+pub(crate) struct Probed<T> {
+    good: bool,
+    found: T,
+}
+
+impl<T: Serialize> IntoResponse for Probed<T> {
+    fn into_response(self) -> Response {
+        let status = if self.good { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+        Reply(self.found).with_status(status)
+    }
 }
 
 pub(crate) async fn status(State(door): State<Door>) -> Reply<Status> {
     Reply(door.operations.status())
 }
 
-pub(crate) async fn metrics(State(door): State<Door>) -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, OPEN_METRICS)], door.operations.metrics_text())
+pub(crate) async fn metrics(State(door): State<Door>) -> OpenMetrics {
+    OpenMetrics(door.operations.metrics_text())
 }
 
-const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+/// Metrics as text.
+pub(crate) struct OpenMetrics(String);
+
+impl OpenMetrics {
+    pub(crate) const CONTENT_TYPE: &str =
+        "application/openmetrics-text; version=1.0.0; charset=utf-8";
+}
+
+impl IntoResponse for OpenMetrics {
+    fn into_response(self) -> Response {
+        ([(header::CONTENT_TYPE, Self::CONTENT_TYPE)], self.0).into_response()
+    }
+}

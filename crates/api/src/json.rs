@@ -33,9 +33,10 @@ impl<T: DeserializeOwned> FromRequest<Door> for Json<T> {
 /// The items of a batch's body, `{"items": […]}`.
 pub(crate) struct Items<T>(pub(crate) Vec<T>);
 
+/// A batch: many requests, each answered by itself.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct BatchBody<T> {
+pub(crate) struct BatchBody<T> {
     items: Vec<T>,
 }
 

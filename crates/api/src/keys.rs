@@ -4,23 +4,36 @@ use axum::{
     extract::{FromRequestParts, Query},
     http::{Uri, request::Parts},
 };
-use claviger_kms::{KeyManagementService as _, KeyMetadata, KeyPage, KeyPath, KmsError, ListKeys};
+use claviger_kms::{
+    ErrorCode, KeyManagementService as _, KeyMetadata, KeyPage, KeyPath, KmsError, ListKeys,
+};
 
 use crate::{
     caller::Kms,
     door::Door,
     json::Reply,
     problem::{Problem, Result},
+    route::Route,
 };
 
 pub(crate) const KEYS: &str = "/v1/keys";
-pub(crate) const KEY: &str = "/v1/keys/{*path}";
+const KEY: &str = "/v1/keys/{*path}";
 
-pub(crate) async fn list(Kms(kms): Kms, Page(request): Page) -> Result<Reply<KeyPage>> {
+pub(crate) fn list_route() -> Route {
+    Route::get(KEYS, "list_keys", "The keys the caller may see, by path, a page at a time", list)
+        .saying("What he may not see is left out as if it did not exist.")
+}
+
+pub(crate) fn describe_route() -> Route {
+    Route::get(KEY, "describe_key", "A key and its versions", describe)
+        .failing(&[ErrorCode::Denied, ErrorCode::NotFound])
+}
+
+async fn list(Kms(kms): Kms, Page(request): Page) -> Result<Reply<KeyPage>> {
     Ok(Reply(kms.list_keys(request).await?))
 }
 
-pub(crate) async fn describe(Kms(kms): Kms, At(key): At) -> Result<Reply<KeyMetadata>> {
+async fn describe(Kms(kms): Kms, At(key): At) -> Result<Reply<KeyMetadata>> {
     Ok(Reply(kms.describe_key(&key).await?))
 }
 

@@ -12,8 +12,10 @@ mod keys;
 mod lifecycle;
 mod limits;
 mod listener;
+mod openapi;
 mod problem;
 mod request;
+mod route;
 mod tls;
 mod usage;
 

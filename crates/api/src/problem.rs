@@ -9,18 +9,25 @@ use axum::{
 };
 use claviger_kms::{ErrorCode, KmsError};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 /// `Result` of a handler.
 pub(crate) type Result<T, E = Problem> = std::result::Result<T, E>;
 
-/// A problem document.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+/// A problem document (RFC 9457).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub(crate) struct Problem {
+    /// `urn:claviger:error:` and the code.
     r#type: String,
+    /// The code for people.
     title: &'static str,
+    /// The HTTP status; of an item of a batch, the one it would have had alone.
+    #[schema(minimum = 400, maximum = 599)]
     status: u16,
     code: ErrorCode,
+    /// What is wrong with this request, for people: the input, the limit, the remedy. Never a secret.
     detail: String,
+    /// Whether the same request may succeed when repeated later, without any change.
     retryable: bool,
 }
 
@@ -90,7 +97,7 @@ impl IntoResponse for Problem {
 }
 
 /// Status and title of each code.
-fn row_of(code: ErrorCode) -> (StatusCode, &'static str) {
+pub(crate) fn row_of(code: ErrorCode) -> (StatusCode, &'static str) {
     match code {
         ErrorCode::Denied => (StatusCode::FORBIDDEN, "Denied"),
         ErrorCode::InvalidRequest => (StatusCode::BAD_REQUEST, "Invalid request"),

@@ -1,7 +1,7 @@
 //! Who used which version of a key, on the admin socket.
 
 use axum::{extract::FromRequestParts, http::request::Parts};
-use claviger_kms::{KeyPath, KeyUsage};
+use claviger_kms::{ErrorCode, KeyPath, KeyUsage};
 
 use crate::{
     caller::Kms,
@@ -9,11 +9,23 @@ use crate::{
     json::Reply,
     keys::path_of,
     problem::{Problem, Result},
+    route::Route,
 };
 
-pub(crate) const USAGE: &str = "/v1/usage/{*path}";
+pub(crate) fn route() -> Route {
+    Route::get(
+        USAGE,
+        "key_usage",
+        "Who used which version of a key, how often, and when last",
+        of_key,
+    )
+    .saying("Counts are never too low, also after a crash.")
+    .failing(&[ErrorCode::Denied, ErrorCode::NotFound])
+}
 
-pub(crate) async fn of_key(Kms(kms): Kms, Of(key): Of) -> Result<Reply<KeyUsage>> {
+const USAGE: &str = "/v1/usage/{*path}";
+
+async fn of_key(Kms(kms): Kms, Of(key): Of) -> Result<Reply<KeyUsage>> {
     Ok(Reply(kms.key_usage(&key).await?))
 }
 

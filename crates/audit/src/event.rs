@@ -26,11 +26,13 @@ pub enum ServiceEvent {
     Started,
     /// The service is about to stop.
     Stopping,
-    /// The configuration was loaded.
+    /// The configuration and the files it names were read again, and are in force.
     ConfigurationLoaded,
+    /// A reload was refused, for another reason than the policy; all stays as it was.
+    ConfigurationRefused,
     /// A policy was loaded; the record's policy hash is the new one.
     PolicyLoaded,
-    /// A policy was refused; the former one stays.
+    /// A reload was refused for its policy; all stays as it was.
     PolicyRefused,
     /// The root key was made in the token.
     RootInitialised,
@@ -50,10 +52,11 @@ pub enum ServiceEvent {
 
 impl ServiceEvent {
     /// Every event.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Started,
         Self::Stopping,
         Self::ConfigurationLoaded,
+        Self::ConfigurationRefused,
         Self::PolicyLoaded,
         Self::PolicyRefused,
         Self::RootInitialised,
@@ -72,6 +75,7 @@ impl ServiceEvent {
             Self::Started => "service-started",
             Self::Stopping => "service-stopping",
             Self::ConfigurationLoaded => "configuration-loaded",
+            Self::ConfigurationRefused => "configuration-refused",
             Self::PolicyLoaded => "policy-loaded",
             Self::PolicyRefused => "policy-refused",
             Self::RootInitialised => "root-initialised",

@@ -5,6 +5,7 @@ use serde::Serialize;
 
 /// The state of the log at one moment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[non_exhaustive]
 pub struct AuditHealth {
     /// What is wrong, if anything is.
@@ -33,9 +34,11 @@ impl AuditHealth {
 
 /// Since when and why entries are refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[non_exhaustive]
 pub struct Failing {
     /// Since when.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub since: Timestamp,
     /// Why, for the operator: names paths.
     pub reason: String,

@@ -89,6 +89,14 @@ impl AuditLog {
         }
     }
 
+    /// Whether the writer, and the disk under it, answer within the deadline. An answer may be an error: a disk
+    /// that is full or refuses is not one that hangs. Writes no record.
+    pub async fn answers(&self) -> bool {
+        let Ok(reply) = self.queue.put(Vec::new()) else { return false };
+        let answer = tokio::time::timeout(self.queue.deadline(), reply).await;
+        matches!(answer, Ok(Ok(Ok(_))))
+    }
+
     /// How the log is.
     #[must_use]
     pub fn health(&self) -> AuditHealth {

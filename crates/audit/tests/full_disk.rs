@@ -1,55 +1,18 @@
 //! A file system that is really full, or really read-only: a small tmpfs in a mount namespace of its
 //! own. Where the machine allows neither `unshare` nor mounting, the tests print SKIP.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "helpers of tests; a skip is said aloud"
-)]
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod common;
 
 use std::{
-    env, fs,
-    path::{Path, PathBuf},
-    process::Command,
+    fs,
     time::{Duration, Instant},
 };
 
 use claviger_audit::{AuditError, AuditLog};
+use claviger_testkit::{fill_up, on_tmpfs};
 use common::{emergency, entry, open, records, small};
-
-/// Runs the test named `test` again, in a process that has a tmpfs at the directory it is given.
-/// Returns that directory inside, and `None` outside, when the run has passed.
-fn on_tmpfs(test: &str, options: &str) -> Option<PathBuf> {
-    if let Some(directory) = env::var_os(CHILD) {
-        return Some(directory.into());
-    }
-    let home = tempfile::tempdir().unwrap();
-    let unshared = |script: &str| {
-        let mut command = Command::new("unshare");
-        command.args(["--map-root-user", "--mount", "sh", "-c", script, "sh"]).arg(home.path());
-        command.arg(options);
-        command
-    };
-    let allowed = unshared("mount -t tmpfs -o \"$2\" tmpfs \"$1\"").output();
-    if !allowed.is_ok_and(|output| output.status.success()) {
-        println!("SKIP {test}: no mount namespace on this machine");
-        return None;
-    }
-    let script = "mount -t tmpfs -o \"$2\" tmpfs \"$1\" && shift 2 && exec \"$@\"";
-    let output = unshared(script)
-        .arg(env::current_exe().unwrap())
-        .args(["--exact", test, "--nocapture"])
-        .env(CHILD, home.path())
-        .output()
-        .unwrap();
-    let text = String::from_utf8_lossy(&output.stdout).into_owned()
-        + &String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{text}");
-    assert!(text.contains("1 passed"), "the inner test did not run: {text}");
-    None
-}
 
 /// Appends until one is refused, and returns the refusal.
 async fn until_refused(log: &AuditLog) -> AuditError {
@@ -59,15 +22,6 @@ async fn until_refused(log: &AuditLog) -> AuditError {
             return error;
         }
     }
-}
-
-/// Takes every byte that is left on the file system.
-fn fill_up(directory: &Path) -> PathBuf {
-    let path = directory.join("ballast");
-    let mut file = fs::File::create(&path).unwrap();
-    let block = [7; 4096];
-    while std::io::Write::write_all(&mut file, &block).is_ok() {}
-    path
 }
 
 #[tokio::test]
@@ -142,5 +96,3 @@ async fn a_read_only_file_system_is_refused_at_open() {
         assert!(matches!(refused, Err(AuditError::Unusable { .. })), "{refused:?}");
     }
 }
-
-const CHILD: &str = "CLAVIGER_AUDIT_TMPFS";

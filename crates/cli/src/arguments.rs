@@ -90,6 +90,7 @@ pub(crate) enum Command {
     /// The health of the service, from its admin socket
     Status,
     Usage(commands::usage::UsageArguments),
+    Reload(commands::reload::ReloadArguments),
     Explain(commands::explain::ExplainArguments),
     Completion(commands::completion::CompletionArguments),
     Man(commands::completion::ManArguments),

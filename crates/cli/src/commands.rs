@@ -15,6 +15,7 @@ pub(crate) mod key_lifecycle;
 pub(crate) mod key_see;
 pub(crate) mod open;
 mod open_tree;
+pub(crate) mod reload;
 pub(crate) mod rewrap;
 mod rewrap_many;
 pub(crate) mod seal;
@@ -46,6 +47,7 @@ pub(crate) async fn run(
         Command::Campaign(command) => campaign::run(session, client, command).await,
         Command::Status => status::run(client).await.map(Some),
         Command::Usage(arguments) => usage::run(client, arguments).await.map(Some),
+        Command::Reload(_) => reload::run(client).await.map(Some),
         Command::Explain(arguments) => explain::run(&arguments).map(Some),
         Command::Completion(arguments) => completion::completion(&arguments).map(Some),
         Command::Man(arguments) => completion::man(&arguments).map(Some),

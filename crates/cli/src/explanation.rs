@@ -1,74 +1,22 @@
 //! What each kind of failure means, why it usually happens and what to do: one total match, printed by
-//! `claviger explain` and, for the remedy, after every error.
+//! `claviger explain` and, for the remedy, after every error. The service's own codes explain themselves.
+
+use claviger_kms::{ErrorCode, Explanation};
 
 use crate::problem::Problem;
-
-/// A failure explained.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Explanation {
-    /// What happened.
-    pub(crate) meaning: &'static str,
-    /// Why, most often.
-    pub(crate) cause: &'static str,
-    /// What to do, in one sentence; shown after every error of this kind. Empty where there is none.
-    pub(crate) remedy: &'static str,
-}
 
 impl Problem {
     /// Meaning, likely cause and remedy.
     pub(crate) fn explanation(self) -> Explanation {
         let [meaning, cause, remedy] = match self {
-            Self::Denied => [
-                "The service does not allow it, or there is no such key. It never says which to \
-                 somebody who may not know.",
-                "The policy has no rule for this user, action, key and context; or the key path is \
-                 misspelt.",
-                "Check the key path, then ask for a rule in the service's policy",
-            ],
-            Self::InvalidRequest => [
-                "An input is outside what the service or a format allows.",
-                "A value, a context or a list is too long, or a file does not hold what was asked \
-                 for. The message names the limit.",
-                "Correct the input named here; repeating the command unchanged will not help",
-            ],
-            Self::CiphertextRejected => [
-                "The ciphertext or envelope was not made with this key service and context, or it \
-                 was altered or cut. Nobody is told which.",
-                "Another encryption context than at sealing; an incomplete copy of a file; an \
-                 envelope of another installation.",
-                "Give the context it was made with, and compare the file with its source",
-            ],
-            Self::NotFound => [
-                "The thing does not exist, and the caller may know that.",
-                "A misspelt key path, or a version the key never had.",
-                "List what there is with `claviger key tree`",
-            ],
-            Self::Conflict => [
-                "It exists already, or was changed by somebody else meanwhile.",
-                "The key was made before; two rotations at one time; an idempotency key used for \
-                 another request.",
-                "Look at the present state with `claviger key show` and decide again",
-            ],
-            Self::KeyUnusable => [
-                "The key or the version is in a state that does not allow this use.",
-                "The version is disabled, quarantined or pending, or the key has no primary \
-                 version.",
-                "See the states with `claviger key show`; an operator can enable or rotate",
-            ],
-            Self::Unsupported => [
-                "This key service cannot do it.",
-                "A purpose, protection level or operation that this service does not offer, or \
-                 only on its admin socket.",
-                "See what the service offers, or use the admin socket",
-            ],
-            Self::Unavailable => [
-                "The service, its token, its store or its audit log is out of reach. The only \
-                 failure for which repeating the same command later helps.",
-                "clavigerd is not running or listens on another socket; the token is unplugged; \
-                 the disk of the audit log is full.",
-                "Start clavigerd, or name its sockets with --socket and --admin-socket \
-                 (CLAVIGER_SOCKET, CLAVIGER_ADMIN_SOCKET); then repeat",
-            ],
+            Self::Denied => return ErrorCode::Denied.explanation(),
+            Self::InvalidRequest => return ErrorCode::InvalidRequest.explanation(),
+            Self::CiphertextRejected => return ErrorCode::CiphertextRejected.explanation(),
+            Self::NotFound => return ErrorCode::NotFound.explanation(),
+            Self::Conflict => return ErrorCode::Conflict.explanation(),
+            Self::KeyUnusable => return ErrorCode::KeyUnusable.explanation(),
+            Self::Unsupported => return ErrorCode::Unsupported.explanation(),
+            Self::Unavailable => return ErrorCode::Unavailable.explanation(),
             Self::Usage => [
                 "The command line is wrong. Nothing was done.",
                 "A missing, misspelt or contradictory option.",

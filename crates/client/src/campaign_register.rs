@@ -3,7 +3,8 @@
 
 use async_trait::async_trait;
 use claviger_kms::{
-    Campaign, CampaignId, CampaignRegister, KeyPath, OpenCampaign, ReportCampaign, Result,
+    Campaign, CampaignId, CampaignPage, CampaignRegister, KeyPath, OpenCampaign, ReportCampaign,
+    Result,
 };
 
 use crate::{Client, connection::Repeat};
@@ -24,6 +25,7 @@ impl CampaignRegister for Client {
 
     async fn list_campaigns(&self, key: Option<&KeyPath>) -> Result<Vec<Campaign>> {
         let query = key.map(|key| format!("?key={key}")).unwrap_or_default();
-        self.look(format!("/v1/campaigns{query}")).await
+        let page: CampaignPage = self.look(format!("/v1/campaigns{query}")).await?;
+        Ok(page.campaigns)
     }
 }

@@ -59,6 +59,16 @@ impl Client {
         read_from(self.admin()?, target).await
     }
 
+    /// Has the service read again what it can replace while it runs: policy, certificates, PIN, log level. The
+    /// answer says what was, and what needs a restart, as JSON. Needs the admin socket.
+    ///
+    /// # Errors
+    /// [`KmsError::Invalid`] when nothing was taken, with the reason; [`KmsError::Unsupported`],
+    /// [`KmsError::Denied`], [`KmsError::Unavailable`].
+    pub async fn reload(&self) -> Result<serde_json::Value> {
+        self.manage("reload", &serde_json::json!({}), Repeat::Safe).await
+    }
+
     /// Reads from the data socket.
     pub(crate) async fn read<R: DeserializeOwned>(&self, target: String) -> Result<R> {
         read_from(&self.data, target).await

@@ -1,9 +1,12 @@
 //! Users in a PostgreSQL database, with a sealed social security number that can be searched for.
 //!
 //!     postgres_users --database "host=… user=… dbname=…" --key eu-west-1/users --socket SOCKET --admin-socket SOCKET
+//!     postgres_users --database "host=… user=… dbname=…" --key eu-west-1/users \
+//!         --address https://HOST:PORT --admin-address https://HOST:PORT \
+//!         --tls-cert me.pem --tls-key me.key --tls-ca ca.pem
 //!
-//! `scripts/postgres start DIR` makes a database and prints how to reach it; the sockets are those of a running
-//! `clavigerd`. The table has the sealed number, its blind index, and the key version, which the database itself
+//! `scripts/postgres start DIR` makes a database and prints how to reach it; the sockets, or the addresses with TLS,
+//! are those of a running `clavigerd`. The options are named as those of `claviger`. The table has the sealed number, its blind index, and the key version, which the database itself
 //! reads from the envelope's bytes. Each run adds three users, opens and searches, rotates the key, shows that
 //! everything still opens and is found, and moves one row to the new version. The numbers are of no person: none
 //! begins with 000.
@@ -21,8 +24,8 @@ use std::{
     sync::Arc,
 };
 
-use clap::Parser;
-use claviger_client::{Client, ClientConfig};
+use clap::{Args, Parser};
+use claviger_client::{Client, ClientConfig, Endpoint, Tls, TlsFiles};
 use claviger_envelope::{
     BlindIndex, ColumnContext, EnvelopeError, Envelopes, SealedColumn, column::POSTGRES_KEY_VERSION,
 };
@@ -40,12 +43,48 @@ pub(crate) struct Arguments {
     /// Path of the key to seal under, such as eu-west-1/users.
     #[arg(long)]
     pub(crate) key: KeyPath,
+    /// Where the key service is.
+    #[command(flatten)]
+    pub(crate) service: Reach,
+}
+
+/// Where the key service is: its two sockets, or its two addresses with TLS.
+#[derive(Debug, Default, Args)]
+pub(crate) struct Reach {
     /// The service's data socket.
-    #[arg(long)]
-    pub(crate) socket: PathBuf,
+    #[arg(
+        long,
+        value_name = "PATH",
+        required_unless_present = "address",
+        requires = "admin_socket"
+    )]
+    pub(crate) socket: Option<PathBuf>,
     /// The service's admin socket, for the rotation.
-    #[arg(long)]
-    pub(crate) admin_socket: PathBuf,
+    #[arg(long, value_name = "PATH", requires = "socket")]
+    pub(crate) admin_socket: Option<PathBuf>,
+    /// Address of the service with TLS, in place of the sockets; repeat it for further ones to try.
+    #[arg(
+        long,
+        value_name = "https://HOST:PORT",
+        conflicts_with_all = ["socket", "admin_socket"],
+        requires_all = ["admin_address", "tls_cert", "tls_key", "tls_ca"],
+    )]
+    pub(crate) address: Vec<Endpoint>,
+    /// Address of its admin listener with TLS; may be repeated too.
+    #[arg(long, value_name = "https://HOST:PORT", requires = "address")]
+    pub(crate) admin_address: Vec<Endpoint>,
+    /// Your certificate, PEM: who you are to the service.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// Its key, PEM, of mode 0600.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tls_key: Option<PathBuf>,
+    /// The CAs to believe about the service, PEM.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tls_ca: Option<PathBuf>,
+    /// The name in the service's certificate, where it is not the address's host.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) tls_server_name: Option<String>,
 }
 
 fn main() -> ExitCode {
@@ -66,7 +105,7 @@ async fn go(arguments: &Arguments) -> Outcome<()> {
 
 /// The whole example, from top to bottom.
 pub(crate) async fn run(arguments: &Arguments, output: &mut dyn Write) -> Outcome<()> {
-    let service = connect_to_service(arguments);
+    let service = connect_to_service(&arguments.service)?;
     let database = connect_to_database(&arguments.database).await?;
     database.batch_execute(POSTGRES_KEY_VERSION).await?;
     database.batch_execute(TABLES).await?;
@@ -188,10 +227,22 @@ async fn index_of_ssn(
     Ok(BlindIndex::open(service, &wrapped, "users", "ssn").await?)
 }
 
-/// Where the key service is.
-fn connect_to_service(arguments: &Arguments) -> Arc<Client> {
-    let config = ClientConfig::new(&arguments.socket).with_admin_socket(&arguments.admin_socket);
-    Arc::new(Client::new(config))
+/// A client of the key service. It connects when it is first used.
+fn connect_to_service(reach: &Reach) -> Outcome<Arc<Client>> {
+    if let (Some(data), Some(admin)) = (&reach.socket, &reach.admin_socket) {
+        let config = ClientConfig::new(data).with_admin_socket(admin);
+        return Ok(Arc::new(Client::new(config)));
+    }
+    let (Some(certificate), Some(key), Some(ca)) =
+        (reach.tls_cert.clone(), reach.tls_key.clone(), reach.tls_ca.clone())
+    else {
+        return Err("an https address needs --tls-cert, --tls-key and --tls-ca".into());
+    };
+    let server_name = reach.tls_server_name.clone();
+    let tls = Tls::read(TlsFiles { certificate, key, ca, server_name })?;
+    let addresses = ClientConfig::at(reach.address.clone());
+    let config = addresses.with_admin(reach.admin_address.clone()).with_tls(tls);
+    Ok(Arc::new(Client::new(config)))
 }
 
 async fn connect_to_database(database: &str) -> Outcome<tokio_postgres::Client> {

@@ -15,6 +15,7 @@ use serde::Serialize;
 
 /// How the memory of keys is protected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum MemoryProtection {

@@ -72,6 +72,7 @@ pub struct Hierarchy {
 
 /// What the health report says of the tree.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[non_exhaustive]
 pub struct HierarchyHealth {
     /// Keys in the tree.
@@ -209,12 +210,16 @@ impl Hierarchy {
 
     /// Whether the token and the store answer now.
     pub async fn check(&self) -> (Result<()>, Result<()>) {
-        let token = self.token.check().await.map_err(KmsError::from);
-        let store = match self.certain().await {
-            Ok(()) => self.store.head().await.map(drop).map_err(KmsError::from),
-            Err(error) => Err(error),
-        };
-        (token, store)
+        (self.token.check().await.map_err(KmsError::from), self.check_store().await)
+    }
+
+    /// Whether the store answers.
+    ///
+    /// # Errors
+    /// Why it does not.
+    pub async fn check_store(&self) -> Result<()> {
+        self.certain().await?;
+        self.store.check().await.map_err(KmsError::from)
     }
 
     /// A key for the audit log's keyed hashes, and its number.

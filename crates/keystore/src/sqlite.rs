@@ -2,7 +2,8 @@
 //!
 //! Invariants: every commit is one transaction with full synchronisation, so after a crash the old
 //! state or the new one stands; a second opener is refused; a file that is not certainly ours and whole
-//! is refused and not touched. All SQL runs on one thread of its own, so async callers never block.
+//! is refused and not touched; nothing is written once the path leads to another file. All SQL runs on
+//! one thread of its own, so async callers never block.
 //!
 //! Known limit: the file must be on a local disk (write-ahead logging needs shared memory).
 
@@ -10,6 +11,7 @@ mod commit;
 mod failure;
 mod lease;
 mod open;
+mod place;
 mod read;
 mod schema;
 #[cfg(test)]
@@ -25,17 +27,20 @@ use std::{
 
 use async_trait::async_trait;
 use claviger_kms::KeyId;
+use rusqlite::Connection;
 use tokio::sync::watch;
 
 use crate::{
     Commit, Document, KeyStore, NamedDocument, PutDocument, StoreError, StoredHead, StoredRecord,
-    rules, sqlite::worker::Worker,
+    rules,
+    sqlite::{place::Place, worker::Worker},
 };
 
 /// A key store in one SQLite file. Dropping it waits for what is under way, folds the write-ahead log
 /// into the file and lets the next opener in.
 pub struct SqliteStore {
     path: PathBuf,
+    place: Arc<Place>,
     generation: Arc<watch::Sender<u64>>,
     worker: Worker,
 }
@@ -62,6 +67,15 @@ impl KeyStore for SqliteStore {
         self.worker.run(|connection| read::head(connection)).await
     }
 
+    async fn check(&self) -> Result<(), StoreError> {
+        let place = Arc::clone(&self.place);
+        let question = move |connection: &mut Connection| {
+            place.check()?;
+            read::head(connection).map(drop)
+        };
+        self.worker.run(question).await
+    }
+
     async fn record(&self, id: KeyId) -> Result<Option<StoredRecord>, StoreError> {
         self.worker.run(move |connection| read::record(connection, id)).await
     }
@@ -76,9 +90,10 @@ impl KeyStore for SqliteStore {
 
     async fn commit(&self, commit: Commit) -> Result<(), StoreError> {
         commit.check()?;
-        let generation = Arc::clone(&self.generation);
+        let (place, generation) = (Arc::clone(&self.place), Arc::clone(&self.generation));
         self.worker
             .run(move |connection| {
+                place.check()?;
                 commit::commit(connection, &commit)?;
                 // Here and not after the wait: a caller who has gone away has committed all the same.
                 generation.send_replace(commit.head.generation);
@@ -108,22 +123,34 @@ impl KeyStore for SqliteStore {
 
     async fn put_documents(&self, puts: Vec<PutDocument>) -> Result<(), StoreError> {
         PutDocument::check_all(&puts)?;
-        self.worker.run(move |connection| commit::put_documents(connection, &puts)).await
+        let place = Arc::clone(&self.place);
+        self.worker
+            .run(move |connection| {
+                place.check()?;
+                commit::put_documents(connection, &puts)
+            })
+            .await
     }
 
     async fn remove_document(&self, name: &str, expected_revision: u64) -> Result<(), StoreError> {
         rules::check_name("document", name)?;
         let name = name.to_owned();
+        let place = Arc::clone(&self.place);
         self.worker
-            .run(move |connection| commit::remove_document(connection, &name, expected_revision))
+            .run(move |connection| {
+                place.check()?;
+                commit::remove_document(connection, &name, expected_revision)
+            })
             .await
     }
 
     /// Free pages are overwritten as they become free (`secure_delete`); what is left is the log of
     /// changes, written into the file and cut to nothing here.
     async fn purge(&self) -> Result<(), StoreError> {
+        let place = Arc::clone(&self.place);
         self.worker
-            .run(|connection| {
+            .run(move |connection| {
+                place.check()?;
                 connection
                     .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
                     .map_err(Into::into)

@@ -20,6 +20,10 @@ use crate::StoreError;
 pub trait KeyStore: Send + Sync + fmt::Debug {
     /// The head, or `None` in an empty store.
     async fn head(&self) -> Result<Option<StoredHead>, StoreError>;
+    /// Whether the store answers and is where it was opened.
+    async fn check(&self) -> Result<(), StoreError> {
+        self.head().await.map(drop)
+    }
     /// One record.
     async fn record(&self, id: KeyId) -> Result<Option<StoredRecord>, StoreError>;
     /// Up to `limit` records in the order of their ids, after `after`.

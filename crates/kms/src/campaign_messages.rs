@@ -34,6 +34,7 @@ pub trait CampaignRegister: Send + Sync {
 
 /// What a campaign does with each envelope.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum CampaignMode {
@@ -45,6 +46,7 @@ pub enum CampaignMode {
 
 /// Where a campaign stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum CampaignState {
@@ -60,6 +62,7 @@ pub enum CampaignState {
 
 /// A campaign to open.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct OpenCampaign {
     /// Moves envelopes of this key.
@@ -72,6 +75,7 @@ pub struct OpenCampaign {
 
 /// A campaign's record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Campaign {
     /// Its identity.
@@ -91,8 +95,10 @@ pub struct Campaign {
     /// By whom it was opened.
     pub opened_by: Principal,
     /// When.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub opened_at: Timestamp,
     /// When the record was last written.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub changed_at: Timestamp,
     /// One more at every write, from 1.
     pub revision: u64,
@@ -102,6 +108,7 @@ pub struct Campaign {
 
 /// How far one source is.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct SourceProgress {
     /// Passes finished.
@@ -115,6 +122,7 @@ pub struct SourceProgress {
 
 /// What became of the envelopes of one pass: `scanned` is the sum of all the others but `bytes`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct CampaignCounts {
     /// Looked at.
@@ -139,8 +147,18 @@ pub struct CampaignCounts {
     pub bytes: u64,
 }
 
+/// Campaigns, newest first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct CampaignPage {
+    /// The newest 100.
+    pub campaigns: Vec<Campaign>,
+}
+
 /// Progress to write.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ReportCampaign {
     /// Of this campaign.
@@ -270,6 +288,9 @@ impl fmt::Display for CampaignName {
 }
 
 impl Cursor {
+    /// Most bytes.
+    pub const MAX_LENGTH: usize = 1024;
+
     /// The cursor as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -281,10 +302,11 @@ impl TryFrom<String> for Cursor {
     type Error = KmsError;
 
     fn try_from(text: String) -> Result<Self> {
-        if text.len() > 1024 || text.chars().any(char::is_control) {
-            return Err(KmsError::invalid(
-                "a cursor has at most 1024 bytes and no control characters",
-            ));
+        if text.len() > Self::MAX_LENGTH || text.chars().any(char::is_control) {
+            return Err(KmsError::invalid(format!(
+                "a cursor has at most {} bytes and no control characters",
+                Self::MAX_LENGTH
+            )));
         }
         Ok(Self(text))
     }

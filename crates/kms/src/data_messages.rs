@@ -10,6 +10,7 @@ use crate::{
 
 /// What a ciphertext is bound to, given again to open it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Binding {
     /// The caller's encryption context.
@@ -22,12 +23,14 @@ pub struct Binding {
 
 /// A value to encrypt.
 #[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Encrypt {
     /// Under this key's primary version.
     pub key: KeyPath,
     /// The value.
     #[serde(with = "wire::secret_bytes")]
+    #[cfg_attr(feature = "openapi", schema(value_type = crate::openapi::ValueText))]
     pub plaintext: SecretBytes,
     /// Bound to this.
     #[serde(default)]
@@ -36,10 +39,12 @@ pub struct Encrypt {
 
 /// What was encrypted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Encrypted {
     /// Opaque bytes; for Claviger the layout of [`Ciphertext`](crate::Ciphertext).
     #[serde(with = "wire::bytes")]
+    #[cfg_attr(feature = "openapi", schema(value_type = crate::openapi::CiphertextText))]
     pub ciphertext: Vec<u8>,
     /// The key's path.
     pub key: KeyPath,
@@ -49,10 +54,12 @@ pub struct Encrypted {
 
 /// A ciphertext to decrypt.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Decrypt {
     /// As returned; it names its key and version.
     #[serde(with = "wire::bytes")]
+    #[cfg_attr(feature = "openapi", schema(value_type = crate::openapi::CiphertextText))]
     pub ciphertext: Vec<u8>,
     /// As given when it was made.
     #[serde(default)]
@@ -61,10 +68,12 @@ pub struct Decrypt {
 
 /// What was decrypted.
 #[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Decrypted {
     /// The value, or the 32 bytes of a data key.
     #[serde(with = "wire::secret_bytes")]
+    #[cfg_attr(feature = "openapi", schema(value_type = crate::openapi::ValueText))]
     pub plaintext: SecretBytes,
     /// The key's path.
     pub key: KeyPath,
@@ -74,6 +83,7 @@ pub struct Decrypted {
 
 /// A data key to make.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct GenerateDataKey {
     /// Wrapped under this key's primary version.
@@ -97,10 +107,12 @@ pub struct DataKey {
 
 /// A ciphertext to move to the primary version.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Rewrap {
     /// As returned.
     #[serde(with = "wire::bytes")]
+    #[cfg_attr(feature = "openapi", schema(value_type = crate::openapi::CiphertextText))]
     pub ciphertext: Vec<u8>,
     /// As given when it was made; it stays bound to the same.
     #[serde(default)]
@@ -112,10 +124,12 @@ pub struct Rewrap {
 
 /// What was moved.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Rewrapped {
     /// The ciphertext under the primary version; the same bytes if it was there already.
     #[serde(with = "wire::bytes")]
+    #[cfg_attr(feature = "openapi", schema(value_type = crate::openapi::CiphertextText))]
     pub ciphertext: Vec<u8>,
     /// The key's path.
     pub key: KeyPath,

@@ -59,6 +59,7 @@ pub enum KmsError {
 
 /// The kinds of [`KmsError`], with a stable code each, as they travel on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum ErrorCode {
@@ -106,6 +107,12 @@ impl ErrorCode {
             Self::Unsupported => "unsupported",
             Self::Unavailable => "unavailable",
         }
+    }
+
+    /// Whether the same request may succeed when repeated later, without any change.
+    #[must_use]
+    pub fn is_retryable(self) -> bool {
+        self == Self::Unavailable
     }
 }
 
@@ -175,7 +182,7 @@ impl KmsError {
     /// Whether the same request may succeed when repeated later, without any change.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
-        matches!(self, Self::Unavailable { .. })
+        self.code().is_retryable()
     }
 }
 

@@ -12,6 +12,7 @@ use crate::{
 
 /// A key to make.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct CreateKey {
     /// Where it stands; the key above must exist, except for a region.
@@ -46,16 +47,26 @@ impl CreateKey {
 
 /// What people note about a key. Texts without control characters; limits in [`KeyDetails::check`].
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct KeyDetails {
     /// What the key protects; at most 1,024 bytes.
     #[serde(default)]
+    #[cfg_attr(
+        feature = "openapi",
+        schema(max_length = 1024, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]*$")
+    )]
     pub description: String,
     /// Whom to call; at most 256 bytes.
     #[serde(default)]
+    #[cfg_attr(
+        feature = "openapi",
+        schema(max_length = 256, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]*$")
+    )]
     pub owner: String,
     /// Free tags; at most 32, of 128 and 256 bytes.
     #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(value_type = crate::openapi::Tags))]
     pub tags: BTreeMap<String, String>,
 }
 
@@ -92,6 +103,7 @@ impl KeyDetails {
 
 /// A key and its versions, without any material.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct KeyMetadata {
     /// Its path.
@@ -109,6 +121,7 @@ pub struct KeyMetadata {
     /// For people.
     pub details: KeyDetails,
     /// When it was made.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub made_at: Timestamp,
     /// Counts the changes of its record.
     pub epoch: u64,
@@ -124,6 +137,7 @@ pub struct KeyMetadata {
 
 /// A key version, without its material.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct VersionMetadata {
     /// Its number.
@@ -131,38 +145,47 @@ pub struct VersionMetadata {
     /// Its state.
     pub state: VersionState,
     /// When it was made.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub made_at: Timestamp,
     /// When its state last changed.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub state_changed_at: Timestamp,
     /// The version of the key above (of the root, for a region) that wraps it.
     pub parent_version: KeyVersion,
     /// 16 hexadecimal digits that tell key materials apart without giving them away.
+    #[cfg_attr(feature = "openapi", schema(pattern = "^[0-9a-f]{16}$"))]
     pub fingerprint: String,
     /// Whether it was ever quarantined.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub ever_quarantined: bool,
     /// When it is destroyed, once that is scheduled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime))]
     pub destroy_after: Option<Timestamp>,
 }
 
 /// Which keys to list.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ListKeys {
     /// Only this key and those below it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = KeyPath, required = false))]
     pub under: Option<KeyPath>,
     /// Only keys after this one: the `next` of the page before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = KeyPath, required = false))]
     pub after: Option<KeyPath>,
     /// Most keys on the page; 1 to 1,000, default 100.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = u32, required = false, minimum = 1, maximum = 1000))]
     pub limit: Option<u32>,
 }
 
 /// One page of a list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct KeyPage {
     /// The keys, by path.
@@ -173,6 +196,7 @@ pub struct KeyPage {
 
 /// A version to make.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct CreateVersion {
     /// Of this key.
@@ -184,6 +208,7 @@ pub struct CreateVersion {
 
 /// One version of one key.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct VersionRequest {
     /// The key.

@@ -8,10 +8,13 @@ mod context;
 mod data_messages;
 mod derivation;
 mod error;
+mod explanation;
 mod ids;
 mod key_messages;
 mod key_path;
 mod lifecycle_messages;
+#[cfg(feature = "openapi")]
+mod openapi;
 mod principal;
 mod purpose;
 mod secret;
@@ -23,8 +26,8 @@ pub mod wire;
 
 pub use action::Action;
 pub use campaign_messages::{
-    Campaign, CampaignCounts, CampaignMode, CampaignName, CampaignRegister, CampaignState, Cursor,
-    OpenCampaign, ReportCampaign, SourceProgress,
+    Campaign, CampaignCounts, CampaignMode, CampaignName, CampaignPage, CampaignRegister,
+    CampaignState, Cursor, OpenCampaign, ReportCampaign, SourceProgress,
 };
 pub use canonical::Canonical;
 pub use ciphertext::{Ciphertext, CiphertextKind};
@@ -34,6 +37,7 @@ pub use data_messages::{
 };
 pub use derivation::{Derivation, Role, Salt};
 pub use error::{ErrorCode, KmsError, Result};
+pub use explanation::Explanation;
 pub use ids::{
     ApprovalId, CampaignId, EnvelopeId, IdempotencyKey, KeyId, KeyVersion, RequestId, StoreId,
 };

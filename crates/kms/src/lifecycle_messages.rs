@@ -37,6 +37,7 @@ pub trait KeyLifecycle: Send + Sync {
 
 /// A request about a whole key.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct KeyRequest {
     /// The key.
@@ -45,6 +46,7 @@ pub struct KeyRequest {
 
 /// Why a key is quarantined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum QuarantineReason {
@@ -56,6 +58,7 @@ pub enum QuarantineReason {
 
 /// A key to quarantine.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct QuarantineKey {
     /// The key.
@@ -82,6 +85,7 @@ pub struct QuarantineKey {
 
 /// What a quarantine did, key by key, from the top down.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct QuarantineReport {
     /// Whether this was only asked for.
@@ -95,6 +99,7 @@ pub struct QuarantineReport {
 
 /// What a quarantine did to one key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct QuarantinedKey {
     /// The key.
@@ -113,6 +118,7 @@ pub struct QuarantinedKey {
 
 /// Facts of the last quarantine of a key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct QuarantineFacts {
     /// Why.
@@ -122,11 +128,13 @@ pub struct QuarantineFacts {
     /// By whom.
     pub by: Principal,
     /// When.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub at: Timestamp,
 }
 
 /// A version to destroy.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ScheduleDestroy {
     /// The key.
@@ -165,6 +173,7 @@ impl ScheduleDestroy {
 
 /// A request to approve.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Approve {
     /// The approval, as the refusal named it.
@@ -173,6 +182,7 @@ pub struct Approve {
 
 /// A request that waits for, or has, a second person's word.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Approval {
     /// Its identity: follows from who asked for exactly what.
@@ -189,8 +199,10 @@ pub struct Approval {
     /// By whom.
     pub asked_by: Principal,
     /// When.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub asked_at: Timestamp,
     /// Until when it can be approved, and then carried out.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub until: Timestamp,
     /// Who approved it.
     #[serde(default, skip_serializing_if = "Option::is_none")]

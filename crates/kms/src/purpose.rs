@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// What a key is for; fixed when it is made.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Purpose {
@@ -18,6 +19,7 @@ pub enum Purpose {
 
 /// Where the key's material is when it is used; fixed when it is made, never inherited.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Protection {

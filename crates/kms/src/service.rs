@@ -101,6 +101,7 @@ pub trait KeyManagementService: Send + Sync {
 
 /// What a key service can do; what it cannot answers [`KmsError::Unsupported`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Capabilities {
     /// Name of the kind of service, such as `claviger`.

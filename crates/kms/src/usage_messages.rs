@@ -10,6 +10,7 @@ use crate::{KeyId, KeyPath, KeyVersion, Principal};
 
 /// The uses of a key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct KeyUsage {
     /// The key's path.
@@ -22,12 +23,14 @@ pub struct KeyUsage {
 
 /// The uses of one version of a key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct VersionUsage {
     /// The version.
     pub version: KeyVersion,
     /// Since when uses are counted: the first use that was. None if there was none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime))]
     pub counted_since: Option<Timestamp>,
     /// By caller: the first [`VersionUsage::MAX_CALLERS`], by name, and the sum of all others.
     pub callers: Vec<CallerUsage>,
@@ -35,12 +38,14 @@ pub struct VersionUsage {
 
 /// The uses of one version by one caller.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct CallerUsage {
     /// Who; none for all callers beyond those that are counted by name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub principal: Option<Principal>,
     /// First use of any kind.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub first_used: Timestamp,
     /// Data keys and values wrapped, also by a rewrap from an older version.
     pub wraps: Uses,
@@ -55,12 +60,14 @@ pub struct CallerUsage {
 
 /// Uses of one kind.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Uses {
     /// How many.
     pub count: u64,
     /// The last was not later than this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime))]
     pub last: Option<Timestamp>,
 }
 

@@ -54,7 +54,7 @@ impl LocalKms {
         let at = Timestamp::now();
         let question = Question { principal: approver, key: permit.key(), context: &context, at };
         let second: Permit<action::Approve> =
-            self.operations().policy.permit(&question).map_err(|_| {
+            self.policy().policy.permit(&question).map_err(|_| {
                 KmsError::key_unusable("whoever approved this may not approve it any more")
             })?;
         let two = TwoPersons::of(permit, &second)?;
@@ -93,7 +93,7 @@ impl LocalKms {
 
     /// An id that nobody asked for is told from one that is not his only to who may approve everything.
     fn unknown(&self, attempt: &mut Attempt) -> KmsError {
-        let policy = &self.operations().policy;
+        let policy = &self.policy().policy;
         if policy.allows_everywhere(Action::Approve, &self.caller().principal).is_some() {
             attempt.entry.decision = claviger_audit::AuditDecision::Allowed;
             KmsError::not_found("this approval")

@@ -9,7 +9,7 @@ use claviger_audit::{AuditDecision, AuditError, AuditResult, Entry, Event, RuleW
 use claviger_kms::{
     Action, Binding, EncryptionContext, KeyId, KeyPath, KeyVersion, KmsError, Result, Timestamp,
 };
-use claviger_policy::{ActionType, Permit, Question, RuleName};
+use claviger_policy::{ActionType, Permit, Question, RuleName, ServicePermit};
 
 use crate::{
     LocalKms,
@@ -42,7 +42,7 @@ impl Attempt {
         entry.principal = Some(caller.principal.clone());
         entry.proof = caller.proof;
         entry.peer = caller.peer;
-        entry.policy_hash = Some(kms.operations().policy_hash);
+        entry.policy_hash = Some(kms.policy().hash);
         Self { entry, moved_from: None, action, started: Instant::now() }
     }
 
@@ -56,11 +56,30 @@ impl Attempt {
         let question =
             Question { principal: &kms.caller().principal, key, context, at: Timestamp::now() };
         self.entry.key = Some(key.clone());
-        match kms.operations().policy.permit::<A>(&question) {
+        match kms.policy().policy.permit::<A>(&question) {
             Ok(permit) => {
                 self.entry.decision = AuditDecision::Allowed;
                 self.entry.rule = rule_word(permit.rule());
                 self.entry.key_id = kms.operations().hierarchy.id_of(key);
+                Ok(permit)
+            }
+            Err(denial) => {
+                self.entry.decision = AuditDecision::Denied;
+                self.entry.rule = denial.rule().and_then(rule_word);
+                Err(KmsError::Denied)
+            }
+        }
+    }
+
+    /// Asks the policy about the service as a whole, and notes the rule and the decision.
+    pub(crate) fn permit_service<A: ActionType>(
+        &mut self,
+        kms: &LocalKms,
+    ) -> Result<ServicePermit<A>> {
+        match kms.policy().policy.permit_service::<A>(&kms.caller().principal) {
+            Ok(permit) => {
+                self.entry.decision = AuditDecision::Allowed;
+                self.entry.rule = rule_word(permit.rule());
                 Ok(permit)
             }
             Err(denial) => {
@@ -85,7 +104,7 @@ impl Attempt {
     /// everybody else is denied.
     pub(crate) fn refuse_unknown(&mut self, kms: &LocalKms, told: KmsError) -> KmsError {
         let principal = &kms.caller().principal;
-        match kms.operations().policy.allows_everywhere(self.action, principal) {
+        match kms.policy().policy.allows_everywhere(self.action, principal) {
             Some(rule) => {
                 self.entry.decision = AuditDecision::Allowed;
                 self.entry.rule = rule_word(rule);

@@ -66,7 +66,7 @@ impl LocalKms {
         let context = EncryptionContext::new();
         let principal = &self.caller().principal;
         let question = Question { principal, key, context: &context, at: Timestamp::now() };
-        self.operations().policy.permit(&question).ok()
+        self.policy().policy.permit(&question).ok()
     }
 }
 

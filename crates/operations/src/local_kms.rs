@@ -12,18 +12,21 @@ use claviger_kms::{
     KmsError, ListKeys, MAX_BATCH, Purpose, Result, Rewrap, Rewrapped, VersionRequest,
 };
 
-use crate::{Caller, Operations};
+use crate::{Caller, Operations, policy_in_force::PolicyInForce};
 
 /// A [`KeyManagementService`] bound to one caller and one request.
 #[derive(Debug, Clone)]
 pub struct LocalKms {
     operations: Arc<Operations>,
     caller: Caller,
+    /// Taken anew for each call, which keeps it to its end.
+    policy: Arc<PolicyInForce>,
 }
 
 impl LocalKms {
     pub(crate) fn new(operations: Arc<Operations>, caller: Caller) -> Self {
-        Self { operations, caller }
+        let policy = operations.policy.load_full();
+        Self { operations, caller, policy }
     }
 
     pub(crate) fn operations(&self) -> &Operations {
@@ -34,6 +37,11 @@ impl LocalKms {
         &self.caller
     }
 
+    /// The policy that decides this call.
+    pub(crate) fn policy(&self) -> &PolicyInForce {
+        &self.policy
+    }
+
     /// Runs `work` to its end, even if nobody waits for it any more.
     pub(crate) async fn to_the_end<T, F>(&self, work: impl FnOnce(Self) -> F) -> Result<T>
     where
@@ -41,7 +49,8 @@ impl LocalKms {
         F: Future<Output = Result<T>> + Send + 'static,
     {
         let place = Arc::clone(&self.operations.places).acquire_owned().await;
-        let work = work(self.clone());
+        let policy = self.operations.policy.load_full();
+        let work = work(Self { policy, ..self.clone() });
         let task = self.operations.under_way.spawn(async move {
             let _place = place;
             work.await

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use arc_swap::ArcSwap;
 use claviger_audit::{
     AuditDecision, AuditHealth, AuditLog, AuditResult, Digest, Entry, KeyedHasher, Proof,
     ServiceEvent,
@@ -15,7 +16,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::{
     Caller, LocalKms, alerts::Alerts, campaigns::Campaigns, emergency::Owed, metrics::Metrics,
-    readiness::ReadinessCache, usage::Usage,
+    policy_in_force::PolicyInForce, readiness::ReadinessCache, usage::Usage,
 };
 
 /// The service without its doors.
@@ -24,8 +25,7 @@ pub struct Operations {
     pub(crate) hierarchy: Arc<Hierarchy>,
     pub(crate) campaigns: Campaigns,
     pub(crate) usage: Usage,
-    pub(crate) policy: Policy,
-    pub(crate) policy_hash: Digest,
+    pub(crate) policy: ArcSwap<PolicyInForce>,
     pub(crate) audit: AuditLog,
     pub(crate) hasher: KeyedHasher,
     pub(crate) metrics: Metrics,
@@ -39,15 +39,18 @@ pub struct Operations {
 
 /// State of the service, for operators.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[non_exhaustive]
 pub struct Status {
     /// Release of the program.
     pub version: &'static str,
     /// When it started.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub started_at: Timestamp,
     /// Fingerprint of the root.
     pub root_fingerprint: String,
     /// SHA-256 of the policy in force.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, pattern = "^[0-9a-f]{64}$"))]
     pub policy_hash: Digest,
     /// Tree and cache.
     pub hierarchy: HierarchyHealth,
@@ -61,7 +64,7 @@ impl Operations {
     /// # Errors
     /// [`KmsError::Unavailable`] when the audit log cannot be written or the key store not be read.
     pub async fn start(hierarchy: Hierarchy, policy: Policy, audit: AuditLog) -> Result<Arc<Self>> {
-        let policy_hash = policy.hash().parse()?;
+        let policy = ArcSwap::from_pointee(PolicyInForce::new(policy)?);
         let (key, number) = hierarchy.audit_hash_key();
         let version = KeyVersion::new(number)
             .ok_or_else(|| KmsError::unavailable("the record-MAC key has number 0"))?;
@@ -80,7 +83,6 @@ impl Operations {
             usage: Usage::start(Arc::clone(&hierarchy)),
             hierarchy,
             policy,
-            policy_hash,
             audit,
         });
         let logged = operations.hierarchy.logged_generation();
@@ -104,7 +106,7 @@ impl Operations {
             version: env!("CARGO_PKG_VERSION"),
             started_at: self.started_at,
             root_fingerprint: self.hierarchy.root().fingerprint.clone(),
-            policy_hash: self.policy_hash,
+            policy_hash: self.policy.load().hash,
             hierarchy: self.hierarchy.health(),
             audit: self.audit.health(),
         }
@@ -137,16 +139,22 @@ impl Operations {
     }
 
     async fn record_event(&self, event: ServiceEvent, generation: Option<u64>) -> Result<()> {
-        let request = RequestId::make_random()?;
-        let mut entry = Entry::new(request, event, AuditDecision::Internal, AuditResult::Done);
-        entry.proof = Proof::Internal;
-        entry.policy_hash = Some(self.policy_hash);
+        let mut entry = self.event(event, self.policy.load().hash)?;
         entry.store_generation = generation;
         self.audit.append(entry).await.map_err(|error| {
             tracing::error!(%error, "the audit log cannot be written");
             error
         })?;
         Ok(())
+    }
+
+    /// The entry of something that happened to the service, under the policy of this hash.
+    pub(crate) fn event(&self, event: ServiceEvent, policy: Digest) -> Result<Entry> {
+        let request = RequestId::make_random()?;
+        let mut entry = Entry::new(request, event, AuditDecision::Internal, AuditResult::Done);
+        entry.proof = Proof::Internal;
+        entry.policy_hash = Some(policy);
+        Ok(entry)
     }
 }
 

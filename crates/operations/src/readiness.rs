@@ -11,6 +11,7 @@ use crate::Operations;
 
 /// Whether the service can serve.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[non_exhaustive]
 pub struct Readiness {
     /// Whether the token answers.
@@ -23,6 +24,7 @@ pub struct Readiness {
 
 /// State of one part.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Part {
@@ -56,6 +58,16 @@ impl Operations {
         })
     }
 
+    /// Returns when the store and the audit log have answered, be it with an error; not while one of them hangs.
+    /// The token is not asked: keys in memory serve without it.
+    pub async fn until_parts_answer(&self) {
+        // An error is an answer, and what it says is the readiness' affair.
+        drop(self.hierarchy.check_store().await);
+        while !self.audit.answers().await {
+            tokio::time::sleep(BETWEEN_QUESTIONS).await;
+        }
+    }
+
     async fn ask_every_part(&self) -> Readiness {
         let mut cached = self.readiness.0.lock().await;
         if let Some((at, readiness)) = &*cached
@@ -82,3 +94,4 @@ impl Operations {
 }
 
 const MAX_AGE: Duration = Duration::from_secs(1);
+const BETWEEN_QUESTIONS: Duration = Duration::from_millis(100);

@@ -16,7 +16,7 @@ mod wildcard;
 pub use action::ActionType;
 pub use decision::{Decision, Denial, Question};
 pub use error::{Place, PolicyError};
-pub use permit::Permit;
+pub use permit::{Permit, ServicePermit};
 pub use policy::Policy;
 pub use rule_name::RuleName;
 pub use schedule::Scheduled;

@@ -49,3 +49,31 @@ impl<A: ActionType> Permit<A> {
         &self.rule
     }
 }
+
+/// Proof that a policy allowed action `A` with every key there could be: for what concerns the service
+/// as a whole and no one key.
+#[must_use = "a permit is for one use; without one, ask `Policy::permit_service`"]
+#[derive(Debug)]
+pub struct ServicePermit<A> {
+    principal: Principal,
+    rule: RuleName,
+    action: PhantomData<fn() -> A>,
+}
+
+impl<A: ActionType> ServicePermit<A> {
+    pub(crate) fn new(principal: Principal, rule: RuleName) -> Self {
+        Self { principal, rule, action: PhantomData }
+    }
+
+    /// Who may.
+    #[must_use]
+    pub fn principal(&self) -> &Principal {
+        &self.principal
+    }
+
+    /// By which rule.
+    #[must_use]
+    pub fn rule(&self) -> &RuleName {
+        &self.rule
+    }
+}

@@ -13,7 +13,7 @@ use claviger_kms::{Action, Principal};
 use sha2::{Digest, Sha256};
 
 use crate::{
-    ActionType, Decision, Denial, Permit, PolicyError, Question, RuleName,
+    ActionType, Decision, Denial, Permit, PolicyError, Question, RuleName, ServicePermit,
     key_glob::KeyGlob,
     rule::{Effect, Rule},
     text,
@@ -81,17 +81,42 @@ impl Policy {
     /// rule that denies him any key. What is to be judged without a key at hand is judged by this.
     #[must_use]
     pub fn allows_everywhere(&self, action: Action, principal: &Principal) -> Option<&RuleName> {
-        let rules = self.by_action.get(&action).into_iter().flatten();
-        let mut his =
-            rules.filter(|rule| rule.principals.iter().any(|glob| glob.matches(principal)));
-        let first = his.next()?;
-        if first.effect == Effect::Deny {
-            return None;
+        self.everywhere(action, principal).ok()
+    }
+
+    /// Permits `A` with the service as a whole, to who may do it with every key there could be, as
+    /// [`allows_everywhere`](Self::allows_everywhere) judges; or denies it.
+    ///
+    /// # Errors
+    /// [`Denial`], naming the rule where one denies.
+    pub fn permit_service<A: ActionType>(
+        &self,
+        principal: &Principal,
+    ) -> Result<ServicePermit<A>, Denial> {
+        match self.everywhere(A::ACTION, principal) {
+            Ok(rule) => Ok(ServicePermit::new(principal.clone(), rule.clone())),
+            Err(rule) => Err(Denial::new(A::ACTION, rule.cloned())),
         }
-        std::iter::once(first)
-            .chain(his)
-            .find(|rule| rule.keys.iter().any(KeyGlob::matches_everything))
-            .map(|rule| &rule.name)
+    }
+
+    /// The rule that allows, or the one that denies if there is one.
+    fn everywhere(
+        &self,
+        action: Action,
+        principal: &Principal,
+    ) -> Result<&RuleName, Option<&RuleName>> {
+        let rules = self.by_action.get(&action).into_iter().flatten();
+        let his = rules.filter(|rule| rule.principals.iter().any(|glob| glob.matches(principal)));
+        for rule in his {
+            match rule.effect {
+                Effect::Deny => return Err(Some(&rule.name)),
+                Effect::Allow if rule.keys.iter().any(KeyGlob::matches_everything) => {
+                    return Ok(&rule.name);
+                }
+                Effect::Allow => {}
+            }
+        }
+        Err(None)
     }
 
     /// SHA-256 of the text, 64 hexadecimal digits in lower case.

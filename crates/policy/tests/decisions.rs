@@ -254,3 +254,29 @@ fn a_permit_says_for_whom_which_key_and_by_which_rule() {
     assert_eq!(denial.rule().unwrap().as_str(), "z-stop");
     assert_eq!(KmsError::from(denial), KmsError::Denied);
 }
+
+#[test]
+fn the_service_as_a_whole_is_for_who_may_do_it_with_every_key() {
+    let rule = |name: &str, effect: &str, keys: &str| {
+        format!(
+            "[[rule]]\nname = \"{name}\"\neffect = \"{effect}\"\nprincipals = [\"local:a\"]\n\
+             actions = [\"policy\"]\nkeys = [\"{keys}\"]\n"
+        )
+    };
+    let permit = |text: &str, who: &str| {
+        let policy = Policy::parse(text).unwrap();
+        let permit = policy.permit_service::<action::Policy>(&who.parse().unwrap());
+        permit.map(|permit| permit.rule().to_string()).map_err(|denial| {
+            assert_eq!(denial.action(), Action::Policy);
+            denial.rule().map(ToString::to_string)
+        })
+    };
+    let all = rule("all", "allow", "**");
+    assert_eq!(permit(&all, "local:b"), Err(None));
+    assert_eq!(permit(&rule("some", "allow", "eu/**"), "local:a"), Err(None));
+    let but = format!("{all}{}", rule("but-not", "deny", "eu"));
+    assert_eq!(permit(&but, "local:a"), Err(Some("but-not".to_owned())));
+    assert_eq!(permit(&all, "local:a"), Ok("all".to_owned()));
+    let both = format!("{}{all}", rule("a-part", "allow", "eu"));
+    assert_eq!(permit(&both, "local:a"), Ok("all".to_owned()));
+}

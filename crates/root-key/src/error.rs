@@ -19,7 +19,7 @@ pub enum TokenError {
     },
     /// The PIN was refused. It is not tried again: tokens lock after 3 to 10 attempts.
     #[error(
-        "the token refused the PIN ({code}); it is not tried again, since tokens lock: correct the PIN and restart"
+        "the token refused the PIN ({code}); it is not tried again, since tokens lock: correct the PIN file and reload, or restart"
     )]
     PinRefused {
         /// The module's return code.

@@ -184,6 +184,16 @@ impl Link {
         }
     }
 
+    /// A person says that the PIN was put right: the next question may try one login, at once.
+    pub(crate) fn forget_pin_refusal(&self) {
+        process::forget_refusal();
+        // Whoever holds the state is recovering this moment; then there is no pause to shorten.
+        if let Ok(mut state) = self.state.try_lock() {
+            state.pause = FIRST_PAUSE;
+            state.next_recovery = Instant::now();
+        }
+    }
+
     pub(crate) fn known_handle(&self, kind: ObjectKind, id: ObjectId) -> Option<ObjectHandle> {
         self.handles().known.get(&(kind, id)).copied()
     }
@@ -247,21 +257,21 @@ fn connect(module: &Pkcs11, settings: &Settings) -> Result<Connection, TokenErro
     let token = slots::select(module, &settings.selector)?;
     let flagged = |flag: fn(&TokenInfo) -> bool| token.info.as_ref().is_some_and(flag);
     if flagged(TokenInfo::user_pin_locked) {
-        return Err(process::refuse_pin("CKF_USER_PIN_LOCKED".to_owned()));
+        return Err(process::refuse_login("CKF_USER_PIN_LOCKED".to_owned()));
     }
     if flagged(TokenInfo::user_pin_final_try) {
-        return Err(process::refuse_pin(
+        return Err(process::refuse_login(
             "CKF_USER_PIN_FINAL_TRY: one more wrong PIN locks the token; log in once with the vendor's tool"
                 .to_owned(),
         ));
     }
     let pin = settings.pin.read()?;
     let anchor = module.open_rw_session_no_drop(token.slot).map_err(|error| unreachable(&error))?;
-    process::count_login()?;
-    match anchor.login_with_raw(UserType::User, &pin) {
+    process::count_login(&pin)?;
+    match anchor.login_with_raw(UserType::User, &pin.for_login()) {
         Ok(()) | Err(Error::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => {}
         Err(error) if login_never_reached_the_token(&error) => return Err(unreachable(&error)),
-        Err(error) => return Err(process::refuse_pin(function_and_code(&error).1)),
+        Err(error) => return Err(process::refuse_pin(pin, function_and_code(&error).1)),
     }
     match anchor.get_session_info() {
         Ok(info) if info.session_state() == SessionState::RwUser => {}

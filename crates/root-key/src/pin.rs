@@ -5,9 +5,8 @@
 //! never the content.
 
 use std::{
-    env, fs,
+    env, fmt, fs,
     io::Read as _,
-    mem,
     os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
 };
@@ -17,6 +16,28 @@ use rustix::fs::OFlags;
 use zeroize::Zeroizing;
 
 use crate::{TokenError, config::misconfigured};
+
+/// A PIN, wiped when dropped.
+#[derive(PartialEq, Eq)]
+pub(crate) struct Pin(Zeroizing<Vec<u8>>);
+
+impl Pin {
+    /// As the binding takes it.
+    pub(crate) fn for_login(&self) -> RawAuthPin {
+        RawAuthPin::new(Box::new(self.0.to_vec()))
+    }
+
+    #[cfg(feature = "testing")]
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Pin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Pin")
+    }
+}
 
 /// Where the PIN comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,9 +66,9 @@ impl PinSource {
     ///
     /// # Errors
     /// [`TokenError::Misconfigured`] naming the path and the remedy.
-    pub(crate) fn read(&self) -> Result<RawAuthPin, TokenError> {
+    pub(crate) fn read(&self) -> Result<Pin, TokenError> {
         match self {
-            Self::File(path) => read_pin(path, READABLE_BY_OTHERS).map(into_pin),
+            Self::File(path) => read_pin(path, READABLE_BY_OTHERS).map(Pin),
             Self::Credential(name) => {
                 let Some(directory) = env::var_os("CREDENTIALS_DIRECTORY") else {
                     return misconfigured(format!(
@@ -55,14 +76,10 @@ impl PinSource {
                     ));
                 };
                 // systemd gives a credential to its user by an access list, which shows as group bits.
-                read_pin(&Path::new(&directory).join(name), READABLE_BY_THE_WORLD).map(into_pin)
+                read_pin(&Path::new(&directory).join(name), READABLE_BY_THE_WORLD).map(Pin)
             }
         }
     }
-}
-
-fn into_pin(mut bytes: Zeroizing<Vec<u8>>) -> RawAuthPin {
-    RawAuthPin::new(Box::new(mem::take(&mut *bytes)))
 }
 
 fn read_pin(path: &Path, forbidden_mode: u32) -> Result<Zeroizing<Vec<u8>>, TokenError> {

@@ -1,7 +1,7 @@
 //! [`Token`] over a PKCS#11 module in this process.
 //!
 //! Invariants: one open token per process; one `C_Login` when it opens and one per recovery, none after
-//! a refused PIN; every question ends by its deadline, whatever the module does.
+//! a refused PIN until a person says it was put right; every question ends by its deadline, whatever the module does.
 
 use std::{
     fmt,
@@ -45,7 +45,7 @@ pub struct TokenHealth {
     pub hung: usize,
     /// Whether there is a connection, as of the last question.
     pub connected: bool,
-    /// Whether the PIN was refused; only a restart with the right one helps.
+    /// Whether the PIN was refused; only the right one and a person's word, or a restart, help.
     pub pin_refused: bool,
     /// How often `C_Login` was called by this process.
     pub login_attempts: u64,
@@ -60,7 +60,8 @@ impl Pkcs11Token {
     ///
     /// # Errors
     /// [`TokenError::Misconfigured`] when the configuration does not lead to one token and its PIN;
-    /// [`TokenError::PinRefused`], then from every later call of this process too;
+    /// [`TokenError::PinRefused`], then from every later call of this process too, until
+    /// [`Token::forget_pin_refusal`];
     /// [`TokenError::TimedOut`] when the module hangs.
     pub fn open(config: &TokenConfig) -> Result<Self, TokenError> {
         let settings = config.resolve()?;
@@ -178,6 +179,10 @@ impl Token for Pkcs11Token {
     async fn report(&self) -> Result<TokenReport, TokenError> {
         let question = |worker: &mut Worker| worker.answer(Repeat::Once, trials::report);
         self.ask("a report", question).await
+    }
+
+    async fn forget_pin_refusal(&self) {
+        self.link.forget_pin_refusal();
     }
 
     async fn check(&self) -> Result<(), TokenError> {

@@ -2,13 +2,14 @@
 //!
 //! Invariants: the module is initialised and finalised under one lock, by one holder at a time; a
 //! second holder would be cut off by the first one's `C_Finalize`. A loaded module stays mapped until
-//! the process ends. After a refused PIN no login is tried again by this process. A process that holds
-//! a module never forks without replacing itself.
+//! the process ends. After a refused PIN no login is tried until a person says that the PIN was changed, and
+//! a PIN that was refused is never sent again by this process. A process that holds a module never forks
+//! without replacing itself.
 
 use std::{
     path::{Path, PathBuf},
     sync::{
-        Condvar, Mutex, MutexGuard, OnceLock, PoisonError,
+        Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -19,7 +20,7 @@ use cryptoki::{
     error::{Error, RvError},
 };
 
-use crate::{TokenError, config::misconfigured, fault::unreachable};
+use crate::{TokenError, config::misconfigured, fault::unreachable, pin::Pin};
 
 #[derive(Debug)]
 struct Process {
@@ -35,9 +36,18 @@ enum Holder {
     Leaving,
 }
 
+/// What is known of refused PINs.
+#[derive(Debug)]
+struct Refusals {
+    /// The return code of the refusal that stands in the way of every login.
+    standing: Option<String>,
+    /// Every PIN that a token refused, each after a person's word: few.
+    pins: Vec<Pin>,
+}
+
 static PROCESS: Mutex<Process> = Mutex::new(Process { loaded: None, holder: Holder::Nobody });
 static LEFT: Condvar = Condvar::new();
-static PIN_REFUSED: OnceLock<String> = OnceLock::new();
+static REFUSALS: Mutex<Refusals> = Mutex::new(Refusals { standing: None, pins: Vec::new() });
 static LOGIN_ATTEMPTS: AtomicU64 = AtomicU64::new(0);
 
 /// The right to use the initialised module; dropping it finalises.
@@ -103,28 +113,47 @@ impl Drop for Claim {
     }
 }
 
-/// Counts a login that is about to be tried.
+/// Counts a login with this PIN that is about to be tried.
 ///
 /// # Errors
-/// [`TokenError::PinRefused`] when a PIN was refused before: nothing may be tried.
-pub(crate) fn count_login() -> Result<(), TokenError> {
-    match pin_refusal() {
-        Some(refusal) => Err(refusal),
-        None => {
-            LOGIN_ATTEMPTS.fetch_add(1, Ordering::SeqCst);
-            Ok(())
-        }
+/// [`TokenError::PinRefused`] when a refusal stands, or when this PIN was refused before: nothing may be tried.
+pub(crate) fn count_login(pin: &Pin) -> Result<(), TokenError> {
+    if let Some(refusal) = pin_refusal() {
+        return Err(refusal);
     }
+    if refusals().pins.contains(pin) {
+        return Err(refuse_login(
+            "it was refused before, and the PIN file still holds it".to_owned(),
+        ));
+    }
+    LOGIN_ATTEMPTS.fetch_add(1, Ordering::SeqCst);
+    Ok(())
+}
+
+/// The token refused this PIN: from now on no login is tried.
+pub(crate) fn refuse_pin(pin: Pin, code: String) -> TokenError {
+    refusals().pins.push(pin);
+    refuse_login(code)
 }
 
 /// From now on no login is tried.
-pub(crate) fn refuse_pin(code: String) -> TokenError {
-    TokenError::PinRefused { code: PIN_REFUSED.get_or_init(|| code).clone() }
+pub(crate) fn refuse_login(code: String) -> TokenError {
+    TokenError::PinRefused { code: refusals().standing.get_or_insert(code).clone() }
 }
 
-/// The refusal of the PIN, if there was one.
+/// The refusal that stands, if there is one.
 pub(crate) fn pin_refusal() -> Option<TokenError> {
-    PIN_REFUSED.get().map(|code| TokenError::PinRefused { code: code.clone() })
+    refusals().standing.clone().map(|code| TokenError::PinRefused { code })
+}
+
+/// A person says that PIN or token were put right: one login may be tried again, with a PIN that was not
+/// refused before.
+pub(crate) fn forget_refusal() {
+    refusals().standing = None;
+}
+
+fn refusals() -> MutexGuard<'static, Refusals> {
+    REFUSALS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// How often `C_Login` was called by this process.

@@ -9,6 +9,7 @@ use cryptoki::{
     mechanism::Mechanism,
     object::{Attribute, KeyType, ObjectClass},
     session::{Session, SessionState, UserType},
+    types::AuthPin,
 };
 
 use crate::{
@@ -71,6 +72,18 @@ pub fn remove_secret_key(config: &TokenConfig, id: ObjectId) -> Result<(), Token
             session.destroy_object(handle)?;
         }
         Ok(())
+    })
+}
+
+/// Gives the token's user this PIN; the PIN file keeps the old one.
+///
+/// # Errors
+/// Whatever the token answers.
+pub fn set_pin(config: &TokenConfig, new: &str) -> Result<(), TokenError> {
+    let old = config.resolve()?.pin.read()?;
+    with_session(config, |session| {
+        let old = AuthPin::new(String::from_utf8_lossy(old.bytes()).into_owned().into());
+        Ok(session.set_pin(&old, &AuthPin::new(new.to_owned().into()))?)
     })
 }
 
@@ -221,7 +234,7 @@ fn with_session<R>(
     };
     let run = |session: &Session| -> Result<R, Fault> {
         if session.get_session_info()?.session_state() != SessionState::RwUser {
-            session.login_with_raw(UserType::User, &settings.pin.read()?)?;
+            session.login_with_raw(UserType::User, &settings.pin.read()?.for_login())?;
         }
         work(session)
     };

@@ -47,6 +47,10 @@ pub trait Token: Send + Sync + fmt::Debug {
     /// What this token can do, tried now with throw-away objects.
     async fn report(&self) -> Result<TokenReport, TokenError>;
 
+    /// A person says that a refused PIN was put right: one login may be tried again. A PIN that was refused
+    /// before is not sent again.
+    async fn forget_pin_refusal(&self);
+
     /// Whether the token answers now: a few random bytes are asked for.
     async fn check(&self) -> Result<(), TokenError> {
         self.random(16).await.map(drop)

@@ -153,6 +153,69 @@ async fn a_pin_refused_after_an_outage_is_tried_once_and_never_again() {
     assert_eq!(token.health().login_attempts, attempts);
 }
 
+/// Takes the token away and back, and asks until the PIN's refusal is the answer.
+async fn refused_after_an_outage(hsm: &SoftHsm, token: &Pkcs11Token, id: ObjectId) -> TokenError {
+    hsm.take_away();
+    token.check().await.unwrap_err();
+    hsm.bring_back();
+    let begun = Instant::now();
+    loop {
+        let error = token.derive(id, &derivation(Role::KekWrap, 1)).await.unwrap_err();
+        if matches!(error, TokenError::PinRefused { .. }) {
+            return error;
+        }
+        assert!(is_unreachable(&error) && begun.elapsed() < Duration::from_secs(10), "{error:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test]
+async fn after_a_refusal_only_another_pin_and_a_persons_word_lead_to_a_login() {
+    let (hsm, token, id) = common::open_with_key().await;
+    let ask = || async { token.derive(id, &derivation(Role::KekWrap, 1)).await };
+    let before = ask().await.unwrap();
+    hsm.change_pin("86427531");
+    refused_after_an_outage(&hsm, &token, id).await;
+    assert_eq!(token.health().login_attempts, 2);
+
+    // A person's word without another PIN: nothing is sent.
+    for _ in 0..3 {
+        token.forget_pin_refusal().await;
+        let error = ask().await.unwrap_err();
+        assert!(error.to_string().contains("refused before"), "{error}");
+    }
+    assert_eq!(token.health().login_attempts, 2);
+
+    // Another PIN without a person's word: neither.
+    fs::write(hsm.pin_file(), "86427531\n").unwrap();
+    assert!(matches!(ask().await.unwrap_err(), TokenError::PinRefused { .. }));
+    assert_eq!(token.health().login_attempts, 2);
+
+    token.forget_pin_refusal().await;
+    assert!(ask().await.unwrap().is_same_as(&before));
+    let health = token.health();
+    assert!(health.connected && !health.pin_refused && health.login_attempts == 3, "{health:?}");
+}
+
+#[tokio::test]
+async fn a_refused_pin_is_never_sent_again_though_another_was_tried_between() {
+    let (hsm, token, id) = common::open_with_key().await;
+    let ask = || async { token.derive(id, &derivation(Role::KekWrap, 1)).await };
+    let first = fs::read(hsm.pin_file()).unwrap();
+    hsm.change_pin("86427531");
+    refused_after_an_outage(&hsm, &token, id).await;
+    fs::write(hsm.pin_file(), "24681357").unwrap();
+    token.forget_pin_refusal().await;
+    assert!(matches!(ask().await.unwrap_err(), TokenError::PinRefused { .. }));
+    assert_eq!(token.health().login_attempts, 3);
+    for pin in [first.as_slice(), b"24681357"] {
+        fs::write(hsm.pin_file(), pin).unwrap();
+        token.forget_pin_refusal().await;
+        assert!(matches!(ask().await.unwrap_err(), TokenError::PinRefused { .. }));
+    }
+    assert_eq!(token.health().login_attempts, 3);
+}
+
 #[tokio::test]
 async fn recovery_is_not_tried_at_every_call() {
     let (hsm, token, id) = common::open_with_key().await;

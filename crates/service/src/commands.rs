@@ -1,6 +1,7 @@
 //! One file for each command.
 
 pub(crate) mod check;
+pub(crate) mod completion;
 pub(crate) mod dev;
 pub(crate) mod root;
 pub(crate) mod serve;

@@ -3,6 +3,7 @@
 //! Invariants: an unknown key is refused with its line; an error never quotes the file's text, which might
 //! be a PIN put in the wrong place; a configuration holds paths to secrets, never secrets.
 
+mod changes;
 mod tls;
 
 use std::{
@@ -14,12 +15,12 @@ use std::{
 use claviger_audit::AuditConfig;
 use claviger_hierarchy::HierarchyConfig;
 use claviger_root_key::TokenConfig;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 pub use tls::TlsConfig;
 
 /// The whole file.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 #[non_exhaustive]
 pub struct Config {
@@ -48,7 +49,7 @@ pub struct Config {
 }
 
 /// `[root]`
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 #[non_exhaustive]
 pub struct RootConfig {
@@ -57,7 +58,7 @@ pub struct RootConfig {
 }
 
 /// `[store]`
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 #[non_exhaustive]
 pub struct StoreConfig {
@@ -66,7 +67,7 @@ pub struct StoreConfig {
 }
 
 /// `[policy]`
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 #[non_exhaustive]
 pub struct PolicyConfig {
@@ -75,7 +76,7 @@ pub struct PolicyConfig {
 }
 
 /// `[listen]`
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 #[non_exhaustive]
 pub struct ListenConfig {
@@ -97,12 +98,12 @@ pub struct ListenConfig {
 }
 
 /// Permission bits of a socket, written in octal as text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct SocketMode(u32);
 
 /// `[cache]`
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 #[non_exhaustive]
 pub struct CacheConfig {
@@ -115,7 +116,7 @@ pub struct CacheConfig {
 }
 
 /// `[limits]`
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 #[non_exhaustive]
 pub struct LimitsConfig {
@@ -134,7 +135,7 @@ pub struct LimitsConfig {
 }
 
 /// `[log]`
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 #[non_exhaustive]
 pub struct LogConfig {
@@ -145,7 +146,7 @@ pub struct LogConfig {
 }
 
 /// How log lines look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum LogFormat {
@@ -302,6 +303,12 @@ impl TryFrom<String> for SocketMode {
             Ok(mode) if mode <= 0o777 && text.len() <= 4 => Ok(Self(mode)),
             _ => Err("a mode is written as octal text such as \"0660\"".to_owned()),
         }
+    }
+}
+
+impl From<SocketMode> for String {
+    fn from(mode: SocketMode) -> Self {
+        format!("{:04o}", mode.bits())
     }
 }
 

@@ -76,17 +76,17 @@ pub async fn open_audit(config: &Config) -> Result<(AuditLog, Recovered)> {
     Ok((audit, recovered))
 }
 
-/// Opens everything and starts the operations.
+/// Opens everything and starts the operations; the token is for whoever reloads its PIN.
 ///
 /// # Errors
 /// The first part that does not open.
-pub async fn open_operations(config: &Config) -> Result<Arc<Operations>> {
+pub async fn open_operations(config: &Config) -> Result<(Arc<Operations>, Arc<dyn Token>)> {
     let policy = read_policy(&config.policy.file)?;
     let store = open_store(config)?;
     let (audit, recovered) = open_audit(config).await?;
     let token = open_token(config).await?;
     let seen = recovered.highest_generation;
-    let hierarchy = Hierarchy::open(token, store, config.hierarchy(seen)).await;
+    let hierarchy = Hierarchy::open(Arc::clone(&token), store, config.hierarchy(seen)).await;
     let hierarchy = match hierarchy {
         Err(OpenError::NoRoot) if seen > 0 => bail!(
             "the key store {} is empty, and the audit log {} has seen one of generation {seen}: \
@@ -109,5 +109,5 @@ pub async fn open_operations(config: &Config) -> Result<Arc<Operations>> {
     for warning in &hierarchy.root().warnings {
         tracing::warn!(warning, "the token");
     }
-    Ok(Operations::start(hierarchy, policy, audit).await?)
+    Ok((Operations::start(hierarchy, policy, audit).await?, token))
 }

@@ -141,7 +141,7 @@ fn free_address() -> SocketAddr {
 }
 
 #[tokio::test]
-async fn serves_over_tls_and_a_hang_up_renews_all_certificates_or_none() {
+async fn serves_over_tls_and_a_hang_up_renews_certificates_and_policy_or_nothing() {
     let bench = Bench::new();
     let mut running = bench.serve();
     let client = bench.client(&bench.path("ca.pem"));
@@ -152,14 +152,19 @@ async fn serves_over_tls_and_a_hang_up_renews_all_certificates_or_none() {
     next.write(&bench.path("next-ca.pem"));
     drop(next.issue(bench.folder.path(), "server", &Wanted::server()));
     fs::write(bench.path("ca.crl"), "").unwrap();
+    // A good policy that lets nobody do anything; it must not be taken without the rest.
+    let policy = fs::read(bench.path("policy.toml")).unwrap();
+    fs::write(bench.path("policy.toml"), "").unwrap();
     running.signal(Signal::HUP);
     bench.wait_for("nothing is reloaded");
     let old = bench.client(&bench.path("ca.pem"));
-    old.list_keys(ListKeys::default()).await.unwrap();
+    let seen = old.list_keys(ListKeys::default()).await.unwrap();
+    assert_eq!(seen.keys.len(), 1, "the policy was taken without the certificates");
 
+    fs::write(bench.path("policy.toml"), policy).unwrap();
     fs::write(bench.path("ca.crl"), bench.authority.revoke(&[], 2100)).unwrap();
     running.signal(Signal::HUP);
-    bench.wait_for("are read again");
+    bench.wait_for("listen.admin-tls");
     let new = bench.client(&bench.path("next-ca.pem"));
     new.list_keys(ListKeys::default()).await.unwrap();
     let old = bench.client(&bench.path("ca.pem"));
@@ -176,6 +181,8 @@ fn check_and_serve_refuse_files_that_do_not_belong_together_and_say_what_to_do()
     let good = bench.run(&["check"]);
     let said = String::from_utf8_lossy(&good.stdout).into_owned();
     assert!(good.status.success() && said.contains("listen.admin-tls: the files belong"), "{said}");
+    assert!(said.contains("a reload (SIGHUP, `claviger reload`) takes: log.level"), "{said}");
+    assert!(said.contains("every other key needs a restart"), "{said}");
     let folder = bench.folder.path();
     let spoil: [(&str, &dyn Fn()); 3] = [
         ("has expired", &|| {

@@ -13,6 +13,7 @@ mod service;
 #[cfg(feature = "service")]
 mod service_tls;
 mod soft_hsm;
+mod tmpfs;
 
 pub use memory_kms::MemoryKms;
 pub use memory_register::MemoryRegister;
@@ -22,3 +23,4 @@ pub use service::Service;
 #[cfg(feature = "service")]
 pub use service_tls::{TlsDoors, endpoint};
 pub use soft_hsm::SoftHsm;
+pub use tmpfs::{fill_up, on_tmpfs};

@@ -80,7 +80,7 @@ impl Service {
 
         let (stop, _) = watch::channel(false);
         let data = data_router(Arc::clone(&operations), limits);
-        let admin = admin_router(Arc::clone(&operations), limits);
+        let admin = admin_router(Arc::clone(&operations), limits, None);
         let listeners = Vec::new();
         let mut service = Self { operations, stop, listeners, folder, token: soft_hsm };
         for (path, router) in [(service.data_socket(), data), (service.admin_socket(), admin)] {

@@ -60,7 +60,7 @@ impl Service {
         let mut addresses = Vec::new();
         for router in [
             data_router(Arc::clone(self.operations()), limits),
-            admin_router(Arc::clone(self.operations()), limits),
+            admin_router(Arc::clone(self.operations()), limits, None),
         ] {
             let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
             addresses.push(socket.local_addr().unwrap());

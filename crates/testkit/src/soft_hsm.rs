@@ -101,6 +101,14 @@ impl SoftHsm {
         assert!(output.status.success(), "softhsm2-util could not make a second token");
     }
 
+    /// Gives the token's user this PIN, as an operator does with the vendor's tool; the PIN file stays.
+    ///
+    /// # Panics
+    /// When the token refuses.
+    pub fn change_pin(&self, new: &str) {
+        testing::set_pin(&self.token_config(), new).expect("the token takes a new PIN");
+    }
+
     /// Plants a second secret key with this id and the root's label, as whoever has the PIN can.
     ///
     /// # Panics

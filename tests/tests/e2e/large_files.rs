@@ -5,15 +5,15 @@ use std::{
     fs::{self, File},
     io::{Read as _, Write as _},
     path::Path,
-    process::{Command, Stdio},
+    process::Command,
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use claviger_tests::{Site, run};
+use claviger_tests::{Site, cost_of, run};
 use serde_json::json;
 
 const GIBIBYTE: u64 = 1 << 30;
-const MEMORY: i64 = 64 << 20;
+const MEMORY: u64 = 64 << 20;
 
 #[test]
 fn a_gibibyte_is_sealed_and_opened_in_less_than_64_mib_of_memory() {
@@ -23,13 +23,13 @@ fn a_gibibyte_is_sealed_and_opened_in_less_than_64_mib_of_memory() {
     // Holes: the length counts, the content is the other tests' concern.
     let plain = site.work().join("large");
     File::create(&plain).unwrap().set_len(GIBIBYTE).unwrap();
-    let peak = peak_memory(site.claviger().args(["seal", "--key", "eu", "large"]));
+    let peak = cost_of(site.claviger().args(["seal", "--key", "eu", "large"])).peak_bytes;
     assert!(peak < MEMORY, "sealing took {peak} bytes");
     assert!(peak > 1 << 20, "{peak} bytes are no program's: correct this test");
     let sealed = site.work().join("large.claviger");
     assert!(fs::metadata(&sealed).unwrap().len() > GIBIBYTE);
     fs::remove_file(&plain).unwrap();
-    let peak = peak_memory(site.claviger().args(["open", "large.claviger"]));
+    let peak = cost_of(site.claviger().args(["open", "large.claviger"])).peak_bytes;
     assert!(peak < MEMORY, "opening took {peak} bytes");
     fs::remove_file(sealed).unwrap();
     assert_holds_zeros(&plain);
@@ -96,23 +96,6 @@ fn python() -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let ran = run(&mut Command::new(root.join("scripts/python-env")), b"").succeeded();
     ran.text().trim().to_owned()
-}
-
-/// Peak resident memory in bytes of a program that must end well.
-#[expect(clippy::zombie_processes, reason = "waited for by wait4, which tells the memory too")]
-fn peak_memory(command: &mut Command) -> i64 {
-    let child = command.stdin(Stdio::null()).spawn().unwrap();
-    let pid = libc::pid_t::try_from(child.id()).unwrap();
-    let mut status = 0;
-    #[expect(unsafe_code, reason = "the standard library waits without telling the memory")]
-    // SAFETY: the child is ours and nobody else waits for it; both places are ours and large enough,
-    // and zeros are a valid `rusage`.
-    let (waited, usage) = unsafe {
-        let mut usage: libc::rusage = std::mem::zeroed();
-        (libc::wait4(pid, &raw mut status, 0, &raw mut usage), usage)
-    };
-    assert_eq!((waited, status), (pid, 0), "claviger did not end well");
-    usage.ru_maxrss * 1024
 }
 
 fn assert_holds_zeros(path: &Path) {

@@ -1,11 +1,15 @@
 //! The real programs on a real token: what a newcomer, an operator and an attacker do to them.
 
 #[cfg(test)]
+mod application;
+#[cfg(test)]
 mod audit;
 #[cfg(test)]
 mod conformance;
 #[cfg(test)]
 mod drain;
+#[cfg(test)]
+mod hanging_disk;
 #[cfg(test)]
 mod hardening;
 #[cfg(test)]
@@ -15,6 +19,16 @@ mod large_files;
 #[cfg(test)]
 mod main_job;
 #[cfg(test)]
+mod outages_clock;
+#[cfg(test)]
+mod outages_connections;
+#[cfg(test)]
+mod outages_disk;
+#[cfg(test)]
+mod outages_store;
+#[cfg(test)]
+mod outages_token;
+#[cfg(test)]
 mod refusals_files;
 #[cfg(test)]
 mod refusals_service;
@@ -23,6 +37,10 @@ mod refusals_store;
 #[cfg(test)]
 mod refusals_token;
 #[cfg(test)]
+mod reload;
+#[cfg(test)]
 mod secrets;
+#[cfg(test)]
+mod supervision;
 #[cfg(test)]
 mod usage;

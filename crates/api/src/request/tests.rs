@@ -37,11 +37,12 @@ async fn echoes(Json(value): Json<serde_json::Value>) -> Reply<serde_json::Value
 fn router(service: &Service) -> Router {
     let limits = Limits { request_timeout: Duration::from_millis(100), ..Limits::default() };
     let operations = Arc::clone(service.operations());
-    Door { operations, limits }.router([
+    let describe = crate::keys::describe_route();
+    Door::new(operations, limits).answering([
         ("/panics", get(panics)),
         ("/takes-long", get(takes_long)),
         ("/echoes/{name}", post(echoes)),
-        ("/v1/keys/{*path}", get(crate::keys::describe)),
+        (describe.path, describe.answer),
     ])
 }
 

@@ -6,11 +6,11 @@
 use std::{fmt, str::FromStr};
 
 use claviger_kms::{KmsError, Principal};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// A trust domain, such as `example.org`: whose certificates may name callers.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
-#[serde(try_from = "String")]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct TrustDomain(String);
 
 impl FromStr for TrustDomain {
@@ -33,6 +33,12 @@ impl TryFrom<String> for TrustDomain {
 
     fn try_from(text: String) -> Result<Self, KmsError> {
         text.parse()
+    }
+}
+
+impl From<TrustDomain> for String {
+    fn from(domain: TrustDomain) -> Self {
+        domain.0
     }
 }
 

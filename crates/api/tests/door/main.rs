@@ -5,9 +5,15 @@ mod campaigns;
 #[cfg(test)]
 mod conformance;
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod identity;
 #[cfg(test)]
 mod lifetime;
+#[cfg(test)]
+mod openapi;
+#[cfg(test)]
+mod openapi_support;
 #[cfg(test)]
 mod refusals;
 #[cfg(test)]

@@ -208,3 +208,21 @@ async fn a_directory_moved_during_the_sync_is_noticed_before_the_acknowledgement
     });
     assert!(matches!(refused, Err(AuditError::Failing { .. })), "{refused:?}");
 }
+
+/// What a watchdog asks: a disk that refuses has answered, one that hangs has not.
+#[tokio::test]
+async fn a_disk_that_fails_answers_and_one_that_hangs_does_not() {
+    let (_home, directory, log, faults) = open(Duration::from_millis(200)).await;
+    log.append(entry()).await.unwrap();
+    assert!(log.answers().await);
+    faults.add(Operation::Sync, Fault::Fails(ErrorKind::Other));
+    assert!(log.answers().await);
+    faults.clear();
+    faults.add(Operation::Sync, Fault::Hangs(Duration::from_millis(900)));
+    assert!(!log.answers().await);
+    assert!(!log.answers().await);
+    tokio::time::sleep(Duration::from_millis(900)).await;
+    assert!(log.answers().await);
+    assert_eq!(log.append(entry()).await.unwrap().number(), 2, "a question was recorded");
+    assert_eq!(next_after_reopening(log, &directory).await, 3);
+}

@@ -6,7 +6,7 @@ mod postgres_users;
 
 use claviger_kms::CreateKey;
 use claviger_testkit::{Postgres, Service};
-use postgres_users::{Arguments, run};
+use postgres_users::{Arguments, Reach, run};
 
 use super::*;
 
@@ -21,8 +21,11 @@ async fn the_postgresql_example_runs_twice_against_a_real_service() {
     let arguments = Arguments {
         database: server.connection_string().to_owned(),
         key: key(),
-        socket: service.data_socket(),
-        admin_socket: service.admin_socket(),
+        service: Reach {
+            socket: Some(service.data_socket()),
+            admin_socket: Some(service.admin_socket()),
+            ..Reach::default()
+        },
     };
     assert_eq!(output_of(&arguments).await, FIRST_RUN);
     // A second run finds the first one's rows, under two older versions, and its blind index.

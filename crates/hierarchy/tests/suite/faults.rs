@@ -54,6 +54,9 @@ impl Token for SlowToken {
     async fn report(&self) -> Result<TokenReport, TokenError> {
         self.token.report().await
     }
+    async fn forget_pin_refusal(&self) {
+        self.token.forget_pin_refusal().await;
+    }
 }
 
 #[derive(Debug)]

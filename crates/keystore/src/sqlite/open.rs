@@ -21,6 +21,7 @@ use crate::{
     SqliteStore, StoreError,
     sqlite::{
         failure::{Failure, damaged},
+        place::{self, Place},
         read, schema,
         worker::Worker,
     },
@@ -36,9 +37,12 @@ pub(super) fn open(path: &Path) -> Result<SqliteStore, StoreError> {
         Err(error) => return Err(unavailable(&path, &error.to_string())),
     }
     let (connection, generation) = connect(&path).map_err(|failure| failure.at(&path))?;
+    let place = Arc::new(Place::of(&path));
+    place::reserve(&path);
     let worker = Worker::start(path.clone(), connection, lock)
         .map_err(|error| unavailable(&path, &error.to_string()))?;
-    Ok(SqliteStore { path, generation: Arc::new(watch::Sender::new(generation)), worker })
+    let generation = Arc::new(watch::Sender::new(generation));
+    Ok(SqliteStore { path, place, generation, worker })
 }
 
 /// One name for one file, so that a link is no way round the lock.
@@ -217,7 +221,7 @@ fn unavailable(path: &Path, what: &str) -> StoreError {
     StoreError::Unavailable { reason: format!("{} {what}", path.display()) }
 }
 
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = OsString::from(path);
     name.push(suffix);
     PathBuf::from(name)

@@ -1,6 +1,8 @@
 //! What needs the connection inside the store: a full disk, another program's lock, the pragmas.
 
 use std::{
+    fs,
+    os::unix::fs::MetadataExt as _,
     thread,
     time::{Duration, Instant},
 };
@@ -9,7 +11,10 @@ use claviger_kms::KeyId;
 use rusqlite::Connection;
 use tempfile::TempDir;
 
-use crate::{Commit, KeyStore, PutRecord, SqliteStore, StoreError, StoredHead, StoredRecord};
+use crate::{
+    Commit, KeyStore, PutRecord, SqliteStore, StoreError, StoredHead, StoredRecord,
+    sqlite::place::RESERVE,
+};
 
 fn store() -> (TempDir, SqliteStore) {
     let folder = tempfile::tempdir().unwrap();
@@ -93,6 +98,49 @@ async fn another_programs_lock_is_an_error_with_a_remedy_and_passes() {
     assert_eq!(store.head().await.unwrap().unwrap().generation, 1, "reading goes on");
     other.execute_batch("ROLLBACK").unwrap();
     store.commit(commit(Some(1), 100)).await.unwrap();
+}
+
+/// SQLite goes on in a file whose name is gone; what it wrote there was lost at the next start.
+#[tokio::test]
+async fn nothing_is_written_once_its_path_leads_elsewhere_and_reading_goes_on() {
+    let (folder, store) = store();
+    store.commit(commit(None, 100)).await.unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let facts = |expected_revision| crate::PutDocument {
+        name: "facts".to_owned(),
+        expected_revision,
+        bytes: Vec::new(),
+    };
+    for (generation, name) in [(1, "keys.db"), (2, "keys.db-wal")] {
+        fs::rename(path(name), path("aside")).unwrap();
+        for replaced in [false, true] {
+            if replaced {
+                fs::copy(path("aside"), path(name)).unwrap();
+            }
+            for error in [
+                store.commit(commit(Some(generation), 100)).await.unwrap_err(),
+                store.put_document(facts(None)).await.unwrap_err(),
+                store.check().await.unwrap_err(),
+            ] {
+                let words = error.to_string();
+                assert!(words.contains(name) && words.contains("put the file back"), "{words}");
+            }
+            assert_eq!(store.head().await.unwrap().unwrap().generation, generation);
+        }
+        fs::rename(path("aside"), path(name)).unwrap();
+        store.check().await.unwrap();
+        store.commit(commit(Some(generation), 100)).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn room_is_kept_for_changes_on_a_disk_that_others_fill() {
+    let (folder, store) = store();
+    let log = fs::metadata(folder.path().join("keys.db-wal")).unwrap();
+    assert!(log.blocks() * 512 >= RESERVE, "{} blocks", log.blocks());
+    store.commit(commit(None, 100)).await.unwrap();
+    drop(store);
+    SqliteStore::open(&folder.path().join("keys.db")).unwrap();
 }
 
 #[tokio::test(flavor = "current_thread")]

@@ -3,7 +3,7 @@
 use std::{fs, path::Path, time::SystemTime};
 
 use anyhow::{Context as _, Result, bail};
-use claviger_service::{config::Config, parts};
+use claviger_service::{config::Config, descriptors, parts};
 
 use crate::logging::answer;
 
@@ -38,6 +38,15 @@ pub(crate) fn run(config: &Path) -> Result<()> {
         }
     }
     answer("directories: there and writable");
+    if let Some(shortage) = descriptors::shortage(&config) {
+        answer(format_args!("warning: {shortage}"));
+    }
+    answer(format_args!(
+        "a reload (SIGHUP, `claviger reload`) takes: {}, and what these name: {}",
+        Config::TAKEN_BY_RELOAD.join(", "),
+        config.files_read_again().join(", ")
+    ));
+    answer("every other key needs a restart; a reload names those that changed");
     answer("the configuration is good");
     Ok(())
 }

@@ -1,51 +1,71 @@
-//! `clavigerd serve`: open everything, listen, on SIGHUP read certificates again, and on
-//! SIGTERM or SIGINT let requests finish and stop.
+//! `clavigerd serve`: open everything, listen, reload on SIGHUP, and on SIGTERM or SIGINT let requests finish
+//! and stop.
+
+mod reload;
+mod supervision;
 
 use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result};
 use axum::Router;
 use claviger_api::{Limits, Listener, TlsMaterial, admin_router, data_router, serve};
-use claviger_operations::Operations;
+use claviger_operations::{Asked, Operations, Reload};
 use claviger_service::{
     config::{Config, ListenConfig},
-    parts, sockets,
+    descriptors, parts, sockets,
 };
-use tokio::{signal::unix::SignalKind, sync::watch, task::JoinSet};
+use tokio::{
+    signal::unix::SignalKind,
+    sync::{Mutex, watch},
+    task::JoinSet,
+};
 
-use crate::logging;
+use self::reload::Reloader;
+use crate::logging::{self, Level};
 
-pub(crate) fn run(config: &Path) -> Result<()> {
-    let config = Config::read(config)?;
-    logging::start(&config.log)?;
+pub(crate) fn run(file: &Path) -> Result<()> {
+    let config = Config::read(file)?;
+    let level = logging::start(&config.log)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(serve_until_told(&config))
+    runtime.block_on(serve_until_told(file, config, level))
 }
 
-async fn serve_until_told(config: &Config) -> Result<()> {
+async fn serve_until_told(file: &Path, config: Config, level: Level) -> Result<()> {
     // Registered first: a signal during the start stops the service as soon as it is up.
     let mut terminate = tokio::signal::unix::signal(SignalKind::terminate())?;
     let mut interrupt = tokio::signal::unix::signal(SignalKind::interrupt())?;
     let mut hang_up = tokio::signal::unix::signal(SignalKind::hangup())?;
     let listen = &config.listen;
+    if let Some(shortage) = descriptors::shortage(&config) {
+        tracing::warn!("{shortage}");
+    }
     // Bound before anything is opened and recorded; callers who connect now wait until it is.
-    let tls = Tls::read(listen)?;
+    let tls = read_tls(listen)?;
     let (data, _data_file) = sockets::bind(&listen.data, listen.data_mode)?;
     let (admin, _admin_file) = sockets::bind(&listen.admin, listen.admin_mode)?;
     let mut bound: Vec<(&str, Listener)> = vec![("data", data.into()), ("admin", admin.into())];
-    for (name, address, material) in &tls.0 {
+    for (name, address, material) in &tls {
         let socket = sockets::bind_tcp(*address).await?;
         bound.push((name, Listener::tls(socket, Arc::clone(material))));
     }
-    let operations = parts::open_operations(config).await?;
+    let (operations, token) = parts::open_operations(&config).await?;
 
     let (stop, stopping) = watch::channel(false);
-    let limits = limits(config);
+    let limits = limits(&config);
+    let reloader: Arc<dyn Reload> = Arc::new(Reloader {
+        file: file.to_owned(),
+        running: config.clone(),
+        operations: Arc::clone(&operations),
+        token,
+        tls: tls.into_iter().map(|(name, _, material)| (name, material)).collect(),
+        level,
+        one_at_a_time: Mutex::new(()),
+    });
     let mut listeners = JoinSet::new();
     for (name, listener) in bound {
         let router: Router = match name {
             "data" | "tls" => data_router(Arc::clone(&operations), limits),
-            _ => admin_router(Arc::clone(&operations), limits),
+            _ => admin_router(Arc::clone(&operations), limits, Some(Arc::clone(&reloader))),
         };
         let mut stopping = stopping.clone();
         // The sender lives until the end of this function, so this waits for the word.
@@ -56,7 +76,10 @@ async fn serve_until_told(config: &Config) -> Result<()> {
             end.with_context(|| format!("the {name} listener"))
         });
     }
-    let upkeep = tokio::spawn(keep_up(Arc::clone(&operations)));
+    let mut at_work = JoinSet::new();
+    at_work.spawn(keep_up(Arc::clone(&operations)));
+    at_work.spawn(supervision::keep_alive(Arc::clone(&operations)));
+    at_work.spawn(supervision::keep_status(Arc::clone(&operations)));
 
     let health = operations.status().hierarchy;
     tracing::info!(
@@ -68,6 +91,7 @@ async fn serve_until_told(config: &Config) -> Result<()> {
         memory = ?health.memory,
         "ready"
     );
+    supervision::ready();
     let mut ends = Vec::new();
     loop {
         tokio::select! {
@@ -79,7 +103,11 @@ async fn serve_until_told(config: &Config) -> Result<()> {
                 tracing::info!("SIGINT: letting requests finish");
                 break;
             }
-            _ = hang_up.recv() => tls.reload(),
+            _ = hang_up.recv() => {
+                let reloader = Arc::clone(&reloader);
+                // Beside this loop, which must hear SIGTERM while a file hangs. The log says what it came to.
+                tokio::spawn(async move { reloader.reload(Asked::BySignal).await });
+            }
             // A service without one of its doors is none: it stops, and whoever supervises it starts
             // it anew.
             Some(end) = listeners.join_next() => {
@@ -88,11 +116,12 @@ async fn serve_until_told(config: &Config) -> Result<()> {
             }
         }
     }
+    supervision::stopping();
     let _ = stop.send(true);
     while let Some(end) = listeners.join_next().await {
         ends.push(end);
     }
-    upkeep.abort();
+    at_work.shutdown().await;
     operations.stop().await;
     for end in ends {
         end.context("a listener")??;
@@ -102,38 +131,11 @@ async fn serve_until_told(config: &Config) -> Result<()> {
 }
 
 /// What the TLS listeners use, by their names in the configuration.
-struct Tls(Vec<(&'static str, SocketAddr, Arc<TlsMaterial>)>);
-
-impl Tls {
-    fn read(config: &ListenConfig) -> Result<Self> {
-        let read = config
-            .tls_listeners()
-            .map(|(name, tls)| Ok((name, tls.address, parts::read_tls(name, tls)?)));
-        read.collect::<Result<_>>().map(Self)
-    }
-
-    /// Reads the files of all listeners again: all are taken, or none.
-    fn reload(&self) {
-        let mut prepared = Vec::new();
-        for (name, _, material) in &self.0 {
-            match material.prepare() {
-                Ok(ready) => prepared.push((material, ready)),
-                Err(error) => {
-                    tracing::error!(
-                        listener = name,
-                        %error,
-                        "SIGHUP: nothing is reloaded, the old certificates stay"
-                    );
-                    return;
-                }
-            }
-        }
-        let listeners = prepared.len();
-        for (material, ready) in prepared {
-            material.install(ready);
-        }
-        tracing::info!(listeners, "SIGHUP: certificates, CAs and revocation lists are read again");
-    }
+fn read_tls(config: &ListenConfig) -> Result<Vec<(&'static str, SocketAddr, Arc<TlsMaterial>)>> {
+    config
+        .tls_listeners()
+        .map(|(name, tls)| Ok((name, tls.address, parts::read_tls(name, tls)?)))
+        .collect()
 }
 
 fn limits(config: &Config) -> Limits {

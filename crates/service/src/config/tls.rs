@@ -6,10 +6,10 @@ use std::{
 };
 
 use claviger_api::{TlsFiles, TrustDomain};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// One listener with TLS.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 #[non_exhaustive]
 pub struct TlsConfig {
