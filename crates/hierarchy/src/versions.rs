@@ -135,6 +135,12 @@ impl Hierarchy {
             if before.version(version).is_some_and(|found| found.state == to) {
                 return Ok(Written::new(before.metadata(), Vec::new()));
             }
+            // A primary becomes enabled too, but only when a newer version is promoted.
+            if to == VersionState::Enabled && before.primary == Some(version) {
+                return Err(KmsError::key_unusable(format!(
+                    "version {version} of the key {path} is primary: it wraps and unwraps already"
+                )));
+            }
             let mut record = KeyRecord::clone(&before);
             change_state(&mut record, version, to)?;
             if let Some(changes) = self.commit_if(&[Seen::record(&before)], vec![record]).await? {

@@ -164,6 +164,19 @@ async fn a_disabled_version_opens_nothing_until_enabled() {
     assert!(site.unwrap(&tree, "eu", &wrapped).await.unwrap().is_same_as(&plain));
 }
 
+/// The table lets a primary become enabled, for promotions: enabling one by hand took it from its key,
+/// which then could neither wrap nor be rotated.
+#[tokio::test]
+async fn enabling_the_primary_version_is_refused_and_leaves_it_primary() {
+    let site = Site::new().await;
+    let tree = site.open().await;
+    site.create(&tree, "eu").await.unwrap();
+    let refused = tree.enable_version(site.permit("eu"), version(1)).await.unwrap_err();
+    assert!(matches!(refused, KmsError::KeyUnusable { .. }), "{refused}");
+    site.data_key(&tree, "eu").await;
+    site.rotate(&tree, "eu").await.unwrap();
+}
+
 #[tokio::test]
 async fn concurrent_rotations_leave_one_primary_and_lose_no_version() {
     let site = Site::new().await;
