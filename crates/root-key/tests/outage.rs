@@ -8,7 +8,10 @@ use std::{
     fs::{self, File},
     os::fd::AsRawFd as _,
     path::PathBuf,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -260,13 +263,20 @@ async fn a_dropped_token_waits_for_a_call_that_still_runs() {
     // Nobody waits for this answer any more, and its thread is in the module.
     let asked = tokio::time::timeout(Duration::from_millis(50), token.inspect_object(KIND, id));
     assert!(asked.await.is_err());
-    let unlock = std::thread::spawn(move || {
-        std::thread::sleep(Duration::from_millis(100));
-        drop(locks);
+    let unlocked = Arc::new(AtomicBool::new(false));
+    let unlock = std::thread::spawn({
+        let unlocked = Arc::clone(&unlocked);
+        move || {
+            std::thread::sleep(Duration::from_millis(100));
+            // Said before the locks go: the call that waits for them cannot end earlier than this. (That the
+            // thread itself has ended is another matter, and once failed a run.)
+            unlocked.store(true, Ordering::SeqCst);
+            drop(locks);
+        }
     });
     drop(token);
+    assert!(unlocked.load(Ordering::SeqCst), "the drop did not wait for the call");
     // Were the thread still inside, this would be refused or would wait.
-    assert!(unlock.is_finished());
     Pkcs11Token::open(&config).unwrap().inspect_object(KIND, id).await.unwrap();
     unlock.join().unwrap();
 }
