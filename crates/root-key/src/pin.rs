@@ -13,18 +13,23 @@ use std::{
 
 use cryptoki::types::RawAuthPin;
 use rustix::fs::OFlags;
+use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
 use crate::{TokenError, config::misconfigured};
 
 /// A PIN, wiped when dropped.
-#[derive(PartialEq, Eq)]
 pub(crate) struct Pin(Zeroizing<Vec<u8>>);
 
 impl Pin {
     /// As the binding takes it.
     pub(crate) fn for_login(&self) -> RawAuthPin {
         RawAuthPin::new(Box::new(self.0.to_vec()))
+    }
+
+    /// Whether both are the same PIN, in a time that depends on their lengths alone.
+    pub(crate) fn is_same_as(&self, other: &Self) -> bool {
+        self.0.as_slice().ct_eq(other.0.as_slice()).into()
     }
 
     #[cfg(feature = "testing")]

@@ -121,7 +121,7 @@ pub(crate) fn count_login(pin: &Pin) -> Result<(), TokenError> {
     if let Some(refusal) = pin_refusal() {
         return Err(refusal);
     }
-    if refusals().pins.contains(pin) {
+    if refusals().pins.iter().any(|refused| refused.is_same_as(pin)) {
         return Err(refuse_login(
             "it was refused before, and the PIN file still holds it".to_owned(),
         ));
