@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use claviger_tests::{Running, Site, eventually, http};
+use claviger_tests::{LoginCounter, Running, Site, eventually, http};
 use serde_json::{Value, json};
 
 /// From the moment the token answers again.
@@ -21,7 +21,10 @@ struct Bench {
 }
 
 impl Bench {
-    fn on(site: Site) -> Self {
+    /// At a site of its own, whose logins are counted.
+    fn counted() -> (Self, LoginCounter) {
+        let site = Site::new();
+        let counter = site.count_logins();
         let service = site.start();
         service.create(&["eu", "eu/warm", "eu/sibling", "us"]);
         let warm = service.encrypt("eu/warm", "1", b"warm");
@@ -30,7 +33,7 @@ impl Bench {
         service.stop();
         let service = site.start();
         assert_eq!(service.decrypt(&warm, "1"), b"warm");
-        Self { site, service, warm, sibling, cold }
+        (Self { site, service, warm, sibling, cold }, counter)
     }
 
     fn take_the_token_away(&self) {
@@ -48,9 +51,7 @@ impl Bench {
 
 #[test]
 fn without_its_token_warm_keys_serve_cold_ones_say_why_and_it_recovers_by_itself() {
-    let site = Site::new();
-    let counter = site.count_logins();
-    let bench = Bench::on(site);
+    let (bench, counter) = Bench::counted();
     let (service, site) = (&bench.service, &bench.site);
     let logins = counter.logins();
 
@@ -89,9 +90,7 @@ fn without_its_token_warm_keys_serve_cold_ones_say_why_and_it_recovers_by_itself
 /// Tokens lock after three to ten wrong PINs, and an outage is when somebody changes one.
 #[test]
 fn a_pin_that_is_wrong_after_an_outage_is_tried_once_and_named() {
-    let site = Site::new();
-    let counter = site.count_logins();
-    let bench = Bench::on(site);
+    let (bench, counter) = Bench::counted();
     let (service, site) = (&bench.service, &bench.site);
     let logins = counter.logins();
 
@@ -111,7 +110,7 @@ fn a_pin_that_is_wrong_after_an_outage_is_tried_once_and_named() {
     }
     assert_eq!(counter.logins(), logins + 1);
 
-    // This alone asks for a restart, as the refusal says.
+    // The right one in the file is not enough: a person has to reload, or to start the service anew.
     fs::write(site.token().pin_file(), right).unwrap();
     assert_eq!(service.try_decrypt(&bench.cold, "1").status, 503);
     assert_eq!(counter.logins(), logins + 1);
