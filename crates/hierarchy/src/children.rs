@@ -16,7 +16,8 @@ use crate::{
     commit::{ATTEMPTS, Seen, overtaken},
     hierarchy::Hierarchy,
     kek::{version_of, wrapped_key},
-    make::{Parent, primary_of},
+    make::Parent,
+    uses::primary_of,
 };
 
 /// What one step of moving children did.

@@ -10,15 +10,15 @@ use std::sync::Arc;
 use claviger_cobblestone as cobblestone;
 use claviger_keystore::KeyRecord;
 use claviger_kms::{
-    Binding, Ciphertext, CiphertextKind, Derivation, KeyId, KeyPath, KeyState, KeyVersion,
-    KmsError, Purpose, Result, Role, Salt, SecretBytes, SecretKey, VersionUse,
+    Binding, Ciphertext, CiphertextKind, Derivation, KeyId, KeyPath, KeyVersion, KmsError, Purpose,
+    Result, Role, Salt, SecretBytes, SecretKey, VersionUse,
 };
 use claviger_policy::{Permit, action};
 
 use crate::{
     binding::{self, Node},
     hierarchy::Hierarchy,
-    make::primary_of,
+    uses::{check_use, check_wrapped, primary_of},
 };
 
 /// What a rewrap is part of.
@@ -194,8 +194,7 @@ impl Hierarchy {
         let derivation = Derivation::new(Role::DekWrap, salt, &context);
         let input = self.derive(record, version, &derivation).await?;
         let wrapped = cobblestone::wrap_key(input, salt, &context, key)?;
-        // Rotated away meanwhile is no harm, since it still opens; disabled is.
-        self.confirm(record, version, VersionUse::UnwrapForCaller)?;
+        self.confirm(record, version, |now| check_wrapped(now, version))?;
         Ok(wrapped)
     }
 
@@ -213,7 +212,7 @@ impl Hierarchy {
         let derivation = Derivation::new(Role::DekWrap, cobblestone::salt_of(message)?, &context);
         let input = self.derive(record, number, &derivation).await?;
         let key = cobblestone::unwrap_key(input, &context, message)?;
-        self.confirm(record, number, wanted)?;
+        self.confirm(record, number, |now| check_use(now, number, wanted))?;
         Ok(key)
     }
 
@@ -223,10 +222,10 @@ impl Hierarchy {
         &self,
         record: &Arc<KeyRecord>,
         version: KeyVersion,
-        wanted: VersionUse,
+        check: impl FnOnce(&KeyRecord) -> Result<()>,
     ) -> Result<()> {
         let now = self.record(&record.path).map_err(|_| KmsError::Rejected)?;
-        check_use(&now, version, wanted)
+        check(&now)
             .and_then(|()| self.check_ancestors(&now, version))
             .inspect_err(|_| self.cache.forget(record.id, version))
     }
@@ -236,20 +235,4 @@ impl Hierarchy {
         let record = self.record(permitted).map_err(|_| KmsError::Rejected)?;
         if record.id == ciphertext.key_id() { Ok(record) } else { Err(KmsError::Rejected) }
     }
-}
-
-/// Whether a version may be used so.
-fn check_use(record: &KeyRecord, number: KeyVersion, wanted: VersionUse) -> Result<()> {
-    let version = record.version(number).ok_or(KmsError::Rejected)?;
-    if record.state == KeyState::Disabled {
-        return Err(KmsError::key_unusable(format!("the key {} is disabled", record.path)));
-    }
-    let drain = record.quarantine.as_ref().is_some_and(|facts| facts.drain);
-    if !version.state.allows(wanted, drain) {
-        return Err(KmsError::key_unusable(format!(
-            "version {number} of the key {} is {}",
-            record.path, version.state
-        )));
-    }
-    Ok(())
 }

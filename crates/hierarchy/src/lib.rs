@@ -23,6 +23,7 @@ mod root;
 pub mod steps;
 mod tree;
 mod two_persons;
+pub mod uses;
 mod versions;
 
 pub use arena::MemoryProtection;

@@ -20,6 +20,12 @@ pub struct Pace {
     scale: u32,
 }
 
+impl Default for Pace {
+    fn default() -> Self {
+        Self::REAL
+    }
+}
+
 impl Pace {
     /// Days as everywhere.
     pub const REAL: Self = Self { scale: 1 };

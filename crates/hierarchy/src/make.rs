@@ -9,7 +9,7 @@ use claviger_cobblestone as cobblestone;
 use claviger_keystore::{KeyRecord, Material, VersionRecord};
 use claviger_kms::{
     CreateKey, Derivation, IdempotencyKey, KeyId, KeyState, KeyVersion, KmsError, Principal,
-    Protection, Purpose, Result, Role, Salt, SecretKey, Timestamp, VersionState, VersionUse,
+    Protection, Purpose, Result, Role, Salt, SecretKey, Timestamp, VersionState,
 };
 use claviger_policy::{Permit, action};
 
@@ -18,7 +18,7 @@ use crate::{
     binding::{self, Node},
     commit::{ATTEMPTS, overtaken},
     hierarchy::Hierarchy,
-    kek::version_of,
+    uses::primary_of,
 };
 
 /// The version that wraps a child: of a key, or of the root.
@@ -180,22 +180,4 @@ impl Hierarchy {
     ) -> Option<String> {
         key.map(|key| self.mac.request_tag(principal.as_str(), operation, key.as_str()))
     }
-}
-
-/// The version of a key that wraps now.
-pub(crate) fn primary_of(record: &KeyRecord) -> Result<KeyVersion> {
-    if record.state != KeyState::Active {
-        return Err(KmsError::key_unusable(format!("the key {} is {}", record.path, record.state)));
-    }
-    let number = record.primary.ok_or_else(|| {
-        KmsError::key_unusable(format!("the key {} has no primary version now", record.path))
-    })?;
-    let version = version_of(record, number)?;
-    if !version.state.allows(VersionUse::Wrap, false) {
-        return Err(KmsError::key_unusable(format!(
-            "version {number} of the key {} is {}",
-            record.path, version.state
-        )));
-    }
-    Ok(number)
 }

@@ -304,4 +304,4 @@ fn unusable(record: &KeyRecord, remedy: &str) -> KmsError {
 const NEEDS_TWO: &str = "this step needs two persons";
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -119,6 +119,16 @@ pub fn count_left(counts: &mut CampaignCounts, step: Step) {
     *field = field.saturating_add(1);
 }
 
+/// Whether a run goes on from the cursor another run left. The cursor stands in a pass towards `target`, the
+/// version its campaign was opened for; after a rotation the places before it are to be looked at again.
+#[must_use]
+pub fn resumes(goal: &Goal, target: KeyVersion) -> bool {
+    match *goal {
+        Goal::Version { primary, .. } => primary <= target,
+        Goal::Key { .. } => true,
+    }
+}
+
 /// What comes after a whole pass over a source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Next {

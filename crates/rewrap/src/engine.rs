@@ -133,8 +133,9 @@ impl Runner {
                 ended.halted = true;
                 break;
             }
-            let passes =
-                Passes { file, mover: &mover, source: source.as_ref(), ledger, halt, watch };
+            let (target, mover) = (record.target, &mover);
+            let source: &dyn Source = source.as_ref();
+            let passes = Passes { file, mover, source, ledger, target, halt, watch };
             let goal = || self.goal(file, record, halt);
             let (report, end) = passes.run(goal).await;
             ended.sources.insert(source.name().to_owned(), report);

@@ -13,7 +13,7 @@ use std::{
 };
 
 use claviger_audit::AuditConfig;
-use claviger_hierarchy::HierarchyConfig;
+use claviger_hierarchy::{HierarchyConfig, Pace};
 use claviger_root_key::TokenConfig;
 use serde::{Deserialize, Serialize};
 
@@ -46,6 +46,9 @@ pub struct Config {
     /// The log of the program (not the audit log).
     #[serde(default)]
     pub log: LogConfig,
+    /// How long a day is; not in the file.
+    #[serde(skip)]
+    pub pace: Pace,
 }
 
 /// `[root]`
@@ -230,6 +233,7 @@ impl Config {
         hierarchy.cache_time_to_live = Duration::from_secs(self.cache.seconds);
         hierarchy.require_locked = self.cache.require_locked;
         hierarchy.lowest_generation = lowest_generation;
+        hierarchy.pace = self.pace;
         hierarchy.root_fingerprint.clone_from(&self.root.fingerprint);
         hierarchy
     }

@@ -31,7 +31,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the service until SIGTERM or SIGINT; SIGHUP reloads it.
-    Serve,
+    Serve(commands::serve::Serve),
     /// Check the configuration, the policy and what they name, without starting or changing anything.
     Check,
     /// The root key in the token.
@@ -59,7 +59,7 @@ fn main() -> ExitCode {
     // The process's one TLS provider, before anything could choose another; a second try changes nothing.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let outcome = match &arguments.command {
-        Command::Serve => commands::serve::run(&arguments.config),
+        Command::Serve(serve) => commands::serve::run(serve, &arguments.config),
         Command::Check => commands::check::run(&arguments.config),
         Command::Root(root) => commands::root::run(root, &arguments.config),
         Command::Dev(dev) => commands::dev::run(dev),

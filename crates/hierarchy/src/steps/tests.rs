@@ -6,15 +6,15 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     Timestamp::UNIX_EPOCH
 }
 
-fn number(number: u32) -> KeyVersion {
+pub(crate) fn number(number: u32) -> KeyVersion {
     KeyVersion::new(number).unwrap()
 }
 
-fn facts(reason: QuarantineReason) -> QuarantineFacts {
+pub(crate) fn facts(reason: QuarantineReason) -> QuarantineFacts {
     QuarantineFacts { reason, drain: false, by: Principal::of_uid(1), at: now() }
 }
 
@@ -36,7 +36,7 @@ fn pending(number: KeyVersion) -> VersionRecord {
 }
 
 /// A key with `versions` versions, the last primary.
-fn key(versions: u32) -> KeyRecord {
+pub(crate) fn key(versions: u32) -> KeyRecord {
     let mut record = KeyRecord {
         format: KeyRecord::FORMAT,
         store_id: StoreId::from_bytes([1; 16]),

@@ -93,3 +93,14 @@ fn a_watcher_runs_at_start_after_a_rotation_and_when_it_helps() {
     assert!(should_run(2, Some(version(2)), last(2, true)));
     assert!(should_run(3, Some(version(3)), last(2, false)));
 }
+
+/// A pass that found everything current was killed halfway and the key rotated; the resumed run looked only at
+/// the rest, for the newer version, and called the campaign complete. A watcher then left the first half
+/// under the old version until the next rotation.
+#[test]
+fn a_cursor_from_before_a_rotation_is_not_resumed() {
+    let target = |number| resumes(&goal(), version(number));
+    assert!(!target(2));
+    assert!(target(3));
+    assert!(resumes(&Goal::Key { from: key(1), to: None }, version(1)));
+}

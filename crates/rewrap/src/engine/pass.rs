@@ -5,7 +5,7 @@
 
 use std::future::Future;
 
-use claviger_kms::{CampaignCounts, Cursor, KmsError, SourceProgress};
+use claviger_kms::{CampaignCounts, Cursor, KeyVersion, KmsError, SourceProgress};
 use futures::{
     FutureExt as _, StreamExt as _,
     future::BoxFuture,
@@ -28,6 +28,7 @@ pub(super) struct Passes<'a> {
     pub(super) mover: &'a Mover,
     pub(super) source: &'a dyn Source,
     pub(super) ledger: &'a Ledger,
+    pub(super) target: KeyVersion,
     pub(super) halt: &'a CancellationToken,
     pub(super) watch: &'a (dyn Fn(&Snapshot) + Sync),
 }
@@ -123,6 +124,9 @@ impl Passes<'_> {
     ) -> Result<bool, Stuck> {
         let name = self.source.name();
         let mut progress = self.ledger.progress(name);
+        if !decide::resumes(goal, self.target) {
+            progress.cursor = None;
+        }
         if progress.cursor.is_none() {
             progress.counts = CampaignCounts::default();
         }

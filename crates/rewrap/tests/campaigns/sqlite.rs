@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use claviger_rewrap::{CampaignFile, Outcome, sources};
+use claviger_rewrap::{CampaignFile, Outcome, Snapshot, sources};
 use rusqlite::{Connection, params};
 
 use crate::bench::{Bench, Meddled, campaign, version_of};
@@ -105,4 +105,34 @@ async fn a_table_without_a_unique_key_or_with_text_for_envelopes_is_told() {
         .expect("");
     let Err(refused) = sources::open(&table.file("")).await else { panic!("it was opened") };
     assert!(refused.to_string().contains("unique"), "{refused}");
+}
+
+/// A pass that had found its rows current was stopped, the key rotated and the application wrote the other rows
+/// anew. The resumed run looked at those only, moved nothing and called the campaign complete, while the
+/// rows before the cursor were left under the former version.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_resumed_after_a_rotation_looks_at_every_row_again() {
+    let (table, bench) = (Table::new(), Bench::new());
+    bench.rotate().await;
+    table.insert(&bench, 9).await;
+    let file = table.file("batch = 1\nconcurrency = 1");
+    let opened = sources::open(&file).await.expect("opens");
+    let stop = bench.stop.clone();
+    let watch = move |now: &Snapshot| {
+        if now.counts.current >= 3 {
+            stop.cancel();
+        }
+    };
+    let first = bench.runner.run(&file, &opened, &bench.stop, &watch).await.expect("runs");
+    assert_eq!((first.outcome, first.total.moved), (Outcome::Stopped, 0), "{first}");
+    bench.rotate().await;
+    for (shop, id) in
+        [("a", 6), ("b'\"", 1), ("b'\"", 4), ("b'\"", 7), ("c", 2), ("c", 5), ("c", 8)]
+    {
+        put(&table.connection, shop, id, &bench.seal(format!("{shop}-{id}"), b"theirs").await);
+    }
+    let again = Bench { stop: Default::default(), ..bench };
+    let second = again.run(&file).await;
+    assert_eq!((second.outcome, second.campaign), (Outcome::Complete, first.campaign), "{second}");
+    assert_eq!(table.versions(), vec![3; 9]);
 }

@@ -4,6 +4,8 @@
 //! Everything is in one directory and is kept between runs. The service itself is the ordinary one: this
 //! command writes its configuration and becomes `clavigerd serve`.
 
+mod second_person;
+
 use std::{
     fs,
     os::unix::process::CommandExt as _,
@@ -25,6 +27,14 @@ pub(crate) struct Dev {
     /// Prepare everything, print the lines to try, and do not start the service.
     #[arg(long)]
     prepare_only: bool,
+    /// Let days pass this many times as fast: rotation periods, soaks and delays of destruction. 86400 makes a
+    /// day a second.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    time_scale: u32,
+    /// Listen for a second person too, with TLS on this port of 127.0.0.1, and make his certificate: some steps
+    /// need two persons.
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    second_person: Option<u16>,
 }
 
 pub(crate) fn run(dev: &Dev) -> Result<()> {
@@ -36,13 +46,18 @@ pub(crate) fn run(dev: &Dev) -> Result<()> {
         .with_context(|| format!("the directory {}", directory.display()))?;
     let directory = fs::canonicalize(&directory)?;
     let module = make_token(&directory)?;
-    let config = write_configuration(&directory, &module)?;
+    let config = write_configuration(&directory, &module, dev.second_person)?;
     hold_ceremony(&directory, &config)?;
     print_lines(&directory);
+    if let Some(port) = dev.second_person {
+        second_person::print_lines(&directory, port);
+    }
     if dev.prepare_only {
         return Ok(());
     }
-    let error = clavigerd(&directory, &config)?.arg("serve").exec();
+    let mut serve = clavigerd(&directory, &config)?;
+    serve.arg("serve").arg("--time-scale").arg(dev.time_scale.to_string());
+    let error = serve.exec();
     Err(error).context("clavigerd serve")
 }
 
@@ -76,10 +91,14 @@ fn make_token(directory: &Path) -> Result<PathBuf> {
     Ok(PathBuf::from(module))
 }
 
-fn write_configuration(directory: &Path, module: &Path) -> Result<PathBuf> {
+fn write_configuration(
+    directory: &Path,
+    module: &Path,
+    second_person: Option<u16>,
+) -> Result<PathBuf> {
     let uid = rustix::process::getuid().as_raw();
     let config = directory.join("clavigerd.toml");
-    let text = format!(
+    let mut text = format!(
         "# Written anew by every `clavigerd dev`.\n\
          [token]\nmodule = {module:?}\nlabel = \"{LABEL}\"\npin-file = \"token/pin\"\n\n\
          [store]\npath = \"keys.db\"\n\n\
@@ -88,13 +107,17 @@ fn write_configuration(directory: &Path, module: &Path) -> Result<PathBuf> {
          [listen]\ndata = \"data.sock\"\nadmin = \"admin.sock\"\n\n\
          [cache]\nrequire-locked = false\n"
     );
+    if let Some(port) = second_person {
+        text.push_str(&second_person::prepare(directory, port)?);
+    }
     fs::write(&config, text).with_context(|| config.display().to_string())?;
     let policy = directory.join("policy.toml");
     if !policy.exists() {
         let text = format!(
-            "# Lets one user do anything: for trying only.\n\
-             [[rule]]\nname = \"developer\"\nprincipals = [\"uds:uid={uid}\"]\n\
-             actions = [\"*\"]\nkeys = [\"**\"]\n"
+            "# Lets one user do anything, and the second person of --second-person: for trying only.\n\
+             [[rule]]\nname = \"developer\"\nprincipals = [\"uds:uid={uid}\", \"{}\"]\n\
+             actions = [\"*\"]\nkeys = [\"**\"]\n",
+            second_person::PRINCIPAL
         );
         fs::write(&policy, text).with_context(|| policy.display().to_string())?;
     }
@@ -138,7 +161,8 @@ fn print_lines(directory: &Path) {
     ));
 }
 
-const LABEL: &str = "claviger-dev";
+/// The label of a developer's token.
+pub(super) const LABEL: &str = "claviger-dev";
 
 const SOFTHSM: [(&str, &str); 2] = [
     ("init-token", include_str!("../../../../softhsm/init-token")),

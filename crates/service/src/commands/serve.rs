@@ -6,9 +6,11 @@ mod supervision;
 
 use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use axum::Router;
+use clap::Args;
 use claviger_api::{Limits, Listener, TlsMaterial, admin_router, data_router, serve};
+use claviger_hierarchy::Pace;
 use claviger_operations::{Asked, Operations, Reload};
 use claviger_service::{
     config::{Config, ListenConfig},
@@ -21,10 +23,31 @@ use tokio::{
 };
 
 use self::reload::Reloader;
-use crate::logging::{self, Level};
+use crate::{
+    commands::dev,
+    logging::{self, Level},
+};
 
-pub(crate) fn run(file: &Path) -> Result<()> {
-    let config = Config::read(file)?;
+/// How to run.
+#[derive(Debug, Args)]
+pub(crate) struct Serve {
+    /// Days pass this many times as fast: see `clavigerd dev --time-scale`.
+    #[arg(long, hide = true, default_value_t = 1)]
+    time_scale: u32,
+}
+
+pub(crate) fn run(how: &Serve, file: &Path) -> Result<()> {
+    let mut config = Config::read(file)?;
+    if how.time_scale != 1 {
+        if config.token.label != dev::LABEL {
+            bail!(
+                "a time scale is for `clavigerd dev` only: it would shorten soaks and the delay of destructions on \
+                 the token {}",
+                config.token.label
+            );
+        }
+        config.pace = Pace::faster(how.time_scale);
+    }
     let level = logging::start(&config.log)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(serve_until_told(file, config, level))
