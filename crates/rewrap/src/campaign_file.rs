@@ -4,6 +4,7 @@
 //! the file, which might be a password in the wrong place; a connection string stands in a variable or a
 //! file of its own, named here.
 
+mod bucket;
 mod raw;
 
 use std::{
@@ -15,6 +16,7 @@ use std::{
 use claviger_kms::{CampaignMode, CampaignName, KeyPath, MAX_BATCH};
 
 use crate::{CampaignError, Patience, Result, Template};
+pub(crate) use bucket::{Bucket, Credentials, is_loopback};
 use raw::RawFile;
 
 /// What to move, where, and how fast.
@@ -78,6 +80,8 @@ pub enum SourceKind {
         /// Which of its files.
         include: Vec<String>,
     },
+    /// Objects in a store that speaks S3.
+    Objects(Bucket),
 }
 
 /// A table, its unique key and its envelope.

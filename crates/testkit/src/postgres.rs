@@ -84,7 +84,7 @@ fn script(action: &str, directory: &Path) -> Output {
     clippy::print_stderr,
     reason = "whoever reads the test's output must see that it was skipped"
 )]
-fn skip(why: &str) {
+pub(crate) fn skip(why: &str) {
     eprintln!("SKIP: {why}");
 }
 

@@ -12,7 +12,7 @@ use claviger_kms::{CampaignMode, CampaignName, KeyPath};
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{Connection, SourceKind, SourceSettings, Table};
+use super::{Bucket, Connection, Credentials, SourceKind, SourceSettings, Table};
 use crate::Template;
 
 #[derive(Debug, Deserialize)]
@@ -49,6 +49,14 @@ pub(super) struct RawSource {
     envelope_column: Option<String>,
     root: Option<PathBuf>,
     include: Option<Vec<String>>,
+    endpoint: Option<String>,
+    bucket: Option<String>,
+    prefix: Option<String>,
+    region: Option<String>,
+    credentials_file: Option<PathBuf>,
+    ca_file: Option<PathBuf>,
+    allow_http: Option<bool>,
+    max_object_bytes: Option<u64>,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -57,6 +65,7 @@ enum RawKind {
     Postgres,
     Sqlite,
     Files,
+    Objects,
 }
 
 impl RawSource {
@@ -90,10 +99,33 @@ impl RawSource {
             }
             RawKind::Files => {
                 let root = base.join(needed("root", self.root.as_ref())?);
-                let include = self.include.unwrap_or_else(|| vec!["**/*.claviger".to_owned()]);
-                SourceKind::Files { root, include }
+                SourceKind::Files { root, include: self.include() }
             }
+            RawKind::Objects => SourceKind::Objects(self.objects(base)?),
         })
+    }
+
+    fn include(&self) -> Vec<String> {
+        self.include.clone().unwrap_or_else(|| vec!["**/*.claviger".to_owned()])
+    }
+
+    fn objects(self, base: &Path) -> Result<Bucket, String> {
+        let within = |path: PathBuf| base.join(path);
+        let include = self.include();
+        Bucket {
+            name: needed("bucket", self.bucket.as_ref())?.clone(),
+            endpoint: self.endpoint,
+            prefix: self.prefix.unwrap_or_default(),
+            include,
+            region: self.region.unwrap_or_else(|| "us-east-1".to_owned()),
+            credentials: self
+                .credentials_file
+                .map_or(Credentials::Environment, |path| Credentials::File(within(path))),
+            ca_file: self.ca_file.map(within),
+            allow_http: self.allow_http.unwrap_or(false),
+            max_object_bytes: self.max_object_bytes.unwrap_or(64 * 1024 * 1024),
+        }
+        .checked()
     }
 
     fn table(&self) -> Result<Table, String> {
@@ -116,6 +148,20 @@ impl RawSource {
             ),
             RawKind::Sqlite => ("sqlite", &["path", "table", "key-columns", "envelope-column"]),
             RawKind::Files => ("files", &["root", "include"]),
+            RawKind::Objects => (
+                "objects",
+                &[
+                    "include",
+                    "endpoint",
+                    "bucket",
+                    "prefix",
+                    "region",
+                    "credentials-file",
+                    "ca-file",
+                    "allow-http",
+                    "max-object-bytes",
+                ],
+            ),
         };
         let given = [
             ("connection-env", self.connection_env.is_some()),
@@ -126,6 +172,14 @@ impl RawSource {
             ("envelope-column", self.envelope_column.is_some()),
             ("root", self.root.is_some()),
             ("include", self.include.is_some()),
+            ("endpoint", self.endpoint.is_some()),
+            ("bucket", self.bucket.is_some()),
+            ("prefix", self.prefix.is_some()),
+            ("region", self.region.is_some()),
+            ("credentials-file", self.credentials_file.is_some()),
+            ("ca-file", self.ca_file.is_some()),
+            ("allow-http", self.allow_http.is_some()),
+            ("max-object-bytes", self.max_object_bytes.is_some()),
         ];
         match given.into_iter().find(|(key, given)| *given && !allowed.contains(key)) {
             Some((key, _)) => Err(format!("the key {key} is not of kind {kind}")),

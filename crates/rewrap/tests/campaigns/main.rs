@@ -2,6 +2,8 @@
 
 mod bench;
 mod files;
+mod line;
+mod objects;
 mod postgres;
 mod runs;
 mod services;
