@@ -63,6 +63,8 @@ pub enum SourceKind {
     Postgres {
         /// Where the connection string is.
         connection: Connection,
+        /// Whether connections use TLS.
+        tls: PostgresTls,
         /// The table.
         table: Table,
     },
@@ -94,6 +96,17 @@ pub struct Table {
     pub key_columns: Vec<String>,
     /// The column with the envelopes: `bytea`, or a BLOB.
     pub envelope_column: String,
+}
+
+/// Whether connections to PostgreSQL use TLS.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct PostgresTls {
+    /// As the file says; without a word they do when the server is another machine or the connection string
+    /// says `sslmode=require`.
+    pub required: Option<bool>,
+    /// The CAs to believe about the server, PEM.
+    pub ca_file: Option<PathBuf>,
 }
 
 /// Where a connection string is.

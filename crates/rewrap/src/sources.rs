@@ -34,9 +34,11 @@ async fn open_one(
 ) -> Result<Arc<dyn Source>, SourceError> {
     let (name, context) = (settings.name.as_str(), settings.context.clone());
     Ok(match &settings.kind {
-        SourceKind::Postgres { connection, table } => {
+        SourceKind::Postgres { connection, tls, table } => {
             let connection = connection.read().map_err(SourceError::unusable)?;
-            Arc::new(PostgresTable::open(name, &connection, table, context, concurrency).await?)
+            Arc::new(
+                PostgresTable::open(name, &connection, tls, table, context, concurrency).await?,
+            )
         }
         SourceKind::Sqlite { path, table } => {
             Arc::new(SqliteTable::open(name, path, table, context).await?)

@@ -12,7 +12,7 @@ use claviger_kms::{CampaignMode, CampaignName, KeyPath};
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{Bucket, Connection, Credentials, SourceKind, SourceSettings, Table};
+use super::{Bucket, Connection, Credentials, PostgresTls, SourceKind, SourceSettings, Table};
 use crate::Template;
 
 #[derive(Debug, Deserialize)]
@@ -43,6 +43,7 @@ pub(super) struct RawSource {
     context: BTreeMap<String, String>,
     connection_env: Option<String>,
     connection_file: Option<PathBuf>,
+    tls: Option<RawTls>,
     path: Option<PathBuf>,
     table: Option<String>,
     key_columns: Option<Vec<String>>,
@@ -68,6 +69,13 @@ enum RawKind {
     Objects,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum RawTls {
+    Required,
+    Off,
+}
+
 impl RawSource {
     /// The source, if it has what its kind needs and nothing of another kind.
     pub(super) fn check(self, base: &Path) -> Result<SourceSettings, String> {
@@ -91,7 +99,11 @@ impl RawSource {
                         );
                     }
                 };
-                SourceKind::Postgres { connection, table: self.table()? }
+                let tls = PostgresTls {
+                    required: self.tls.map(|tls| tls == RawTls::Required),
+                    ca_file: self.ca_file.as_ref().map(|path| base.join(path)),
+                };
+                SourceKind::Postgres { connection, tls, table: self.table()? }
             }
             RawKind::Sqlite => {
                 let path = base.join(needed("path", self.path.as_ref())?);
@@ -144,7 +156,15 @@ impl RawSource {
         let (kind, allowed): (_, &[&str]) = match self.kind {
             RawKind::Postgres => (
                 "postgres",
-                &["connection-env", "connection-file", "table", "key-columns", "envelope-column"],
+                &[
+                    "connection-env",
+                    "connection-file",
+                    "tls",
+                    "ca-file",
+                    "table",
+                    "key-columns",
+                    "envelope-column",
+                ],
             ),
             RawKind::Sqlite => ("sqlite", &["path", "table", "key-columns", "envelope-column"]),
             RawKind::Files => ("files", &["root", "include"]),
@@ -166,6 +186,7 @@ impl RawSource {
         let given = [
             ("connection-env", self.connection_env.is_some()),
             ("connection-file", self.connection_file.is_some()),
+            ("tls", self.tls.is_some()),
             ("path", self.path.is_some()),
             ("table", self.table.is_some()),
             ("key-columns", self.key_columns.is_some()),

@@ -5,6 +5,7 @@ mod files;
 mod line;
 mod objects;
 mod postgres;
+mod postgres_tls;
 mod runs;
 mod services;
 mod sqlite;
