@@ -6,6 +6,7 @@
 
 mod bucket;
 mod raw;
+mod target;
 
 use std::{
     fs,
@@ -18,6 +19,7 @@ use claviger_kms::{CampaignMode, CampaignName, KeyPath, MAX_BATCH};
 use crate::{CampaignError, Patience, Result, Template};
 pub(crate) use bucket::{Bucket, Credentials, is_loopback};
 use raw::RawFile;
+pub use target::{TargetReach, TargetSettings};
 
 /// What to move, where, and how fast.
 #[derive(Debug, Clone)]
@@ -39,6 +41,8 @@ pub struct CampaignFile {
     pub passes: u32,
     /// How what may pass is repeated.
     pub patience: Patience,
+    /// Another key service to move to, in place of a newer version.
+    pub target: Option<TargetSettings>,
     /// Where the envelopes are.
     pub sources: Vec<SourceSettings>,
 }
@@ -166,7 +170,12 @@ impl CampaignFile {
                 "a campaign has 1 to 64 sources, each a table [[source]]".to_owned(),
             ));
         }
+        let target = raw.target.map(|target| {
+            let at = place(text, Some(target.span()));
+            target.into_inner().check(raw.mode, base).map_err(|reason| (at, reason))
+        });
         Ok(Self {
+            target: target.transpose()?,
             name: raw.name,
             key: raw.key,
             mode: raw.mode,

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod audit;
 #[cfg(test)]
+mod between_services;
+#[cfg(test)]
 mod conformance;
 #[cfg(test)]
 mod drain;

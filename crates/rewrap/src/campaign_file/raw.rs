@@ -12,7 +12,10 @@ use claviger_kms::{CampaignMode, CampaignName, KeyPath};
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{Bucket, Connection, Credentials, PostgresTls, SourceKind, SourceSettings, Table};
+use super::{
+    Bucket, Connection, Credentials, PostgresTls, SourceKind, SourceSettings, Table,
+    target::RawTarget,
+};
 use crate::Template;
 
 #[derive(Debug, Deserialize)]
@@ -32,6 +35,7 @@ pub(super) struct RawFile {
     pub(super) give_up_seconds: u64,
     #[serde(default = "backoff_milliseconds")]
     pub(super) backoff_milliseconds: u64,
+    pub(super) target: Option<Spanned<RawTarget>>,
     pub(super) source: Vec<Spanned<RawSource>>,
 }
 
