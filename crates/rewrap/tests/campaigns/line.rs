@@ -66,7 +66,7 @@ impl Line {
         let requests = async {
             let mut buffer = vec![0; 64 * 1024];
             while let Ok(count @ 1..) = from_caller.read(&mut buffer).await {
-                let part = self.meddle(&buffer[..count]).await;
+                let part = self.meddle(buffer.get(..count).unwrap_or_default()).await;
                 if to_store.write_all(&part).await.is_err() {
                     return;
                 }
@@ -94,7 +94,7 @@ impl Line {
         while hides
             && let Some(at) = part.windows(9).position(|found| found.eq_ignore_ascii_case(hidden))
         {
-            part[at..at + 9].copy_from_slice(b"x-fmatch:");
+            part.splice(at..at + 9, *b"x-fmatch:");
         }
         part
     }

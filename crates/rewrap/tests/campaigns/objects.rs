@@ -110,7 +110,7 @@ async fn sealed(bench: &Bench, name: &str, content: &[u8]) -> Vec<u8> {
 }
 
 async fn record(bench: &Bench, name: &str, content: &[u8]) -> Vec<u8> {
-    bench.envelopes.seal(&key(), &bound(name), content).await.expect("seals").into()
+    bench.envelopes.seal(&key(), &bound(name), content).await.expect("seals")
 }
 
 async fn content(bench: &Bench, name: &str, sealed: &[u8]) -> Vec<u8> {
