@@ -4,7 +4,9 @@
 //! the file, which might be a password in the wrong place; a connection string stands in a variable or a
 //! file of its own, named here.
 
+mod bucket;
 mod raw;
+mod target;
 
 use std::{
     fs,
@@ -15,7 +17,9 @@ use std::{
 use claviger_kms::{CampaignMode, CampaignName, KeyPath, MAX_BATCH};
 
 use crate::{CampaignError, Patience, Result, Template};
+pub(crate) use bucket::{Bucket, Credentials, is_loopback};
 use raw::RawFile;
+pub use target::{TargetReach, TargetSettings};
 
 /// What to move, where, and how fast.
 #[derive(Debug, Clone)]
@@ -37,6 +41,8 @@ pub struct CampaignFile {
     pub passes: u32,
     /// How what may pass is repeated.
     pub patience: Patience,
+    /// Another key service to move to, in place of a newer version.
+    pub target: Option<TargetSettings>,
     /// Where the envelopes are.
     pub sources: Vec<SourceSettings>,
 }
@@ -61,6 +67,8 @@ pub enum SourceKind {
     Postgres {
         /// Where the connection string is.
         connection: Connection,
+        /// Whether connections use TLS.
+        tls: PostgresTls,
         /// The table.
         table: Table,
     },
@@ -78,6 +86,8 @@ pub enum SourceKind {
         /// Which of its files.
         include: Vec<String>,
     },
+    /// Objects in a store that speaks S3.
+    Objects(Bucket),
 }
 
 /// A table, its unique key and its envelope.
@@ -90,6 +100,17 @@ pub struct Table {
     pub key_columns: Vec<String>,
     /// The column with the envelopes: `bytea`, or a BLOB.
     pub envelope_column: String,
+}
+
+/// Whether connections to PostgreSQL use TLS.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct PostgresTls {
+    /// As the file says; without a word they do when the server is another machine or the connection string
+    /// says `sslmode=require`.
+    pub required: Option<bool>,
+    /// The CAs to believe about the server, PEM.
+    pub ca_file: Option<PathBuf>,
 }
 
 /// Where a connection string is.
@@ -149,7 +170,12 @@ impl CampaignFile {
                 "a campaign has 1 to 64 sources, each a table [[source]]".to_owned(),
             ));
         }
+        let target = raw.target.map(|target| {
+            let at = place(text, Some(target.span()));
+            target.into_inner().check(raw.mode, base).map_err(|reason| (at, reason))
+        });
         Ok(Self {
+            target: target.transpose()?,
             name: raw.name,
             key: raw.key,
             mode: raw.mode,

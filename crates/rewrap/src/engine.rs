@@ -93,6 +93,13 @@ impl Runner {
         watch: &(dyn Fn(&Snapshot) + Sync),
     ) -> Result<Report> {
         let started = Instant::now();
+        if file.target.is_some() && self.destination.is_none() {
+            return Err(KmsError::invalid(format!(
+                "campaign {} moves envelopes to another key service: it is run, not watched",
+                file.name
+            ))
+            .into());
+        }
         let open = OpenCampaign { key: file.key.clone(), name: file.name.clone(), mode: file.mode };
         let record =
             file.patience.try_until(stop, || self.register.open_campaign(open.clone())).await?;
@@ -104,7 +111,8 @@ impl Runner {
             ended
         };
         let (ended, ()) = tokio::join!(work, ledger.report_every_second());
-        let report = conclude(&record, ended, &ledger, started);
+        let mut report = conclude(&record, ended, &ledger, started);
+        report.moved_to = self.destination.as_ref().map(|destination| destination.key.clone());
         self.close(file, report, &ledger).await
     }
 
@@ -167,9 +175,7 @@ impl Runner {
             let newest = key.versions.iter().map(|version| version.version).max();
             return Ok(Goal::Version { key: key.id, primary, newest: newest.unwrap_or(primary) });
         };
-        let there = describe(&*destination.service, &destination.key, file, halt).await?;
-        let readable = destination.provider == Provider::CLAVIGER;
-        Ok(Goal::Key { from: key.id, to: readable.then_some(there.id) })
+        destination.goal(&key, file, halt).await
     }
 
     /// Writes the end into the register.
@@ -204,6 +210,26 @@ impl Runner {
     }
 }
 
+impl Destination {
+    /// From this key to the one there.
+    pub(crate) async fn goal(
+        &self,
+        from: &KeyMetadata,
+        file: &CampaignFile,
+        halt: &CancellationToken,
+    ) -> Result<Goal, KmsError> {
+        let there = describe(&*self.service, &self.key, file, halt).await?;
+        if there.id == from.id {
+            return Err(KmsError::invalid(format!(
+                "{} of the target is the very key {} whose envelopes are to move",
+                self.key, file.key
+            )));
+        }
+        let readable = self.provider == Provider::CLAVIGER;
+        Ok(Goal::Key { from: from.id, to: readable.then_some(there.id) })
+    }
+}
+
 /// What the work left behind.
 #[derive(Default)]
 struct Ended {
@@ -233,6 +259,7 @@ fn conclude(record: &Campaign, ended: Ended, ledger: &Ledger, started: Instant) 
         key: record.key.clone(),
         mode: record.mode,
         target: record.target,
+        moved_to: None,
         outcome,
         reason,
         seconds: started.elapsed().as_secs_f64(),

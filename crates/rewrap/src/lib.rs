@@ -14,7 +14,7 @@ pub mod sources;
 mod template;
 mod watch;
 
-pub use campaign_file::{CampaignFile, SourceKind, SourceSettings};
+pub use campaign_file::{CampaignFile, SourceKind, SourceSettings, TargetReach, TargetSettings};
 pub use engine::{Destination, Runner, Snapshot};
 pub use error::{CampaignError, Result, SourceError};
 pub use findings::{Finding, Findings};

@@ -7,7 +7,7 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    CampaignFile, Findings, Result, Source,
+    CampaignFile, Destination, Findings, Result, Source,
     decide::{self, Found, Goal, Step},
     engine::look,
 };
@@ -20,6 +20,9 @@ pub struct Plan {
     pub key: KeyPath,
     /// Its primary version, to which envelopes would move.
     pub primary: KeyVersion,
+    /// The key of another service to which they would move instead.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub moved_to: Option<KeyPath>,
     /// Whether every source was looked at to its end.
     pub whole: bool,
     /// Envelopes that would move.
@@ -55,12 +58,13 @@ pub struct SourcePlan {
     pub findings: Findings,
 }
 
-/// Looks at every source until `stop` is asked for.
+/// Looks at every source until `stop` is asked for; with a destination at what would move there.
 ///
 /// # Errors
 /// When the key or a source is out of reach.
 pub async fn plan(
     service: &dyn KeyManagementService,
+    destination: Option<&Destination>,
     file: &CampaignFile,
     sources: &[std::sync::Arc<dyn Source>],
     stop: &CancellationToken,
@@ -71,7 +75,10 @@ pub async fn plan(
         return Err(KmsError::key_unusable(format!("{} has no primary version", file.key)).into());
     };
     let newest = key.versions.iter().map(|version| version.version).max().unwrap_or(primary);
-    let goal = Goal::Version { key: key.id, primary, newest };
+    let goal = match destination {
+        Some(destination) => destination.goal(&key, file, stop).await?,
+        None => Goal::Version { key: key.id, primary, newest },
+    };
     let mut whole = true;
     let mut plans = BTreeMap::new();
     for source in sources {
@@ -93,7 +100,15 @@ pub async fn plan(
     }
     let to_move = plans.values().map(|plan: &SourcePlan| plan.to_move).sum::<u64>();
     let seconds_at_rate = file.rate.map(|rate| to_move.div_ceil(u64::from(rate)));
-    Ok(Plan { key: file.key.clone(), primary, whole, to_move, seconds_at_rate, sources: plans })
+    Ok(Plan {
+        key: file.key.clone(),
+        primary,
+        moved_to: destination.map(|destination| destination.key.clone()),
+        whole,
+        to_move,
+        seconds_at_rate,
+        sources: plans,
+    })
 }
 
 impl SourcePlan {

@@ -23,6 +23,9 @@ pub struct Report {
     pub mode: CampaignMode,
     /// The version envelopes were moved to, or a newer one.
     pub target: KeyVersion,
+    /// The key of another service that envelopes were moved to instead.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub moved_to: Option<KeyPath>,
     /// How it ended.
     pub outcome: Outcome,
     /// Why, where it is not complete.
@@ -92,14 +95,17 @@ impl Outcome {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let to = match &self.moved_to {
+            Some(key) => format!("{key} of the other key service"),
+            None => format!("version {}", self.target),
+        };
         writeln!(
             f,
-            "campaign {} ({}): {} of {} to version {}: {}",
+            "campaign {} ({}): {} of {} to {to}: {}",
             self.name,
             self.campaign,
             self.mode,
             self.key,
-            self.target,
             self.outcome.as_str()
         )?;
         if let Some(reason) = &self.reason {

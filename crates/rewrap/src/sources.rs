@@ -1,12 +1,15 @@
 //! The kinds of sources, and how they are opened from a campaign file.
 
 mod files;
+mod objects;
 mod postgres;
 mod sqlite;
 
 use std::sync::Arc;
 
 pub use files::Files;
+use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+pub use objects::Objects;
 pub use postgres::PostgresTable;
 pub use sqlite::SqliteTable;
 
@@ -31,9 +34,11 @@ async fn open_one(
 ) -> Result<Arc<dyn Source>, SourceError> {
     let (name, context) = (settings.name.as_str(), settings.context.clone());
     Ok(match &settings.kind {
-        SourceKind::Postgres { connection, table } => {
+        SourceKind::Postgres { connection, tls, table } => {
             let connection = connection.read().map_err(SourceError::unusable)?;
-            Arc::new(PostgresTable::open(name, &connection, table, context, concurrency).await?)
+            Arc::new(
+                PostgresTable::open(name, &connection, tls, table, context, concurrency).await?,
+            )
         }
         SourceKind::Sqlite { path, table } => {
             Arc::new(SqliteTable::open(name, path, table, context).await?)
@@ -41,6 +46,7 @@ async fn open_one(
         SourceKind::Files { root, include } => {
             Arc::new(Files::open(name, root, include, context).await?)
         }
+        SourceKind::Objects(bucket) => Arc::new(Objects::open(name, bucket, context).await?),
     })
 }
 
@@ -49,6 +55,16 @@ async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, SourceError> + Send + 'static,
 ) -> Result<T, SourceError> {
     tokio::task::spawn_blocking(work).await.map_err(SourceError::unusable)?
+}
+
+/// Patterns of paths, in which `*` does not match a slash.
+fn globs(patterns: &[String]) -> Result<GlobSet, SourceError> {
+    let mut globs = GlobSetBuilder::new();
+    for pattern in patterns {
+        let glob = GlobBuilder::new(pattern).literal_separator(true).build();
+        globs.add(glob.map_err(SourceError::unusable)?);
+    }
+    globs.build().map_err(SourceError::unusable)
 }
 
 /// A name as an identifier of SQL.

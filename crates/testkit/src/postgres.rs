@@ -50,6 +50,32 @@ impl Postgres {
         &self.connection
     }
 
+    /// Starts it again with this certificate and key, PEM, and takes connections at 127.0.0.1 too, with TLS only;
+    /// gives their port. The socket is another one then.
+    ///
+    /// # Panics
+    /// When that fails.
+    pub fn listen_tls(&mut self, certificate: &Path, key: &Path) -> u16 {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = free.local_addr().expect("an address").port();
+        drop(free);
+        let output = run(&[
+            "listen".as_ref(),
+            self.directory.path(),
+            port.to_string().as_ref(),
+            certificate,
+            key,
+        ]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        for action in ["stop", "start"] {
+            let output = script(action, self.directory.path());
+            let words = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "scripts/postgres {action} failed: {words}");
+            self.connection = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+        }
+        port
+    }
+
     /// Stops the server and starts it again on the same data, as an operator would.
     ///
     /// # Panics
@@ -71,10 +97,13 @@ impl Drop for Postgres {
 }
 
 fn script(action: &str, directory: &Path) -> Output {
+    run(&[action.as_ref(), directory])
+}
+
+fn run(arguments: &[&Path]) -> Output {
     Command::new("bash")
         .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/postgres"))
-        .arg(action)
-        .arg(directory)
+        .args(arguments)
         .stdin(Stdio::null())
         .output()
         .expect("bash runs scripts/postgres")
@@ -84,7 +113,7 @@ fn script(action: &str, directory: &Path) -> Output {
     clippy::print_stderr,
     reason = "whoever reads the test's output must see that it was skipped"
 )]
-fn skip(why: &str) {
+pub(crate) fn skip(why: &str) {
     eprintln!("SKIP: {why}");
 }
 

@@ -5,6 +5,8 @@ mod application;
 #[cfg(test)]
 mod audit;
 #[cfg(test)]
+mod between_services;
+#[cfg(test)]
 mod conformance;
 #[cfg(test)]
 mod drain;

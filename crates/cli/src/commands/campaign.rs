@@ -5,6 +5,7 @@
 
 mod records;
 mod run;
+mod target;
 mod watch;
 
 use std::path::PathBuf;
@@ -44,6 +45,9 @@ pub(crate) struct FileArguments {
 /// An application's own write always wins: an envelope is replaced only where the old bytes still stand. Ctrl-C and
 /// SIGTERM stop the run after the batches under way. Ends with 0 when nothing is left to move, with 13 when
 /// something is left.
+///
+/// With a [target] in the file the envelopes move to a key of another key service. Their data keys then pass through
+/// this program: it needs `decrypt` here, and `encrypt` and `decrypt` there.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  claviger campaign run cards.toml\n  claviger campaign run cards.toml -o json"

@@ -12,7 +12,10 @@ use claviger_kms::{CampaignMode, CampaignName, KeyPath};
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{Connection, SourceKind, SourceSettings, Table};
+use super::{
+    Bucket, Connection, Credentials, PostgresTls, SourceKind, SourceSettings, Table,
+    target::RawTarget,
+};
 use crate::Template;
 
 #[derive(Debug, Deserialize)]
@@ -32,6 +35,7 @@ pub(super) struct RawFile {
     pub(super) give_up_seconds: u64,
     #[serde(default = "backoff_milliseconds")]
     pub(super) backoff_milliseconds: u64,
+    pub(super) target: Option<Spanned<RawTarget>>,
     pub(super) source: Vec<Spanned<RawSource>>,
 }
 
@@ -43,12 +47,21 @@ pub(super) struct RawSource {
     context: BTreeMap<String, String>,
     connection_env: Option<String>,
     connection_file: Option<PathBuf>,
+    tls: Option<RawTls>,
     path: Option<PathBuf>,
     table: Option<String>,
     key_columns: Option<Vec<String>>,
     envelope_column: Option<String>,
     root: Option<PathBuf>,
     include: Option<Vec<String>>,
+    endpoint: Option<String>,
+    bucket: Option<String>,
+    prefix: Option<String>,
+    region: Option<String>,
+    credentials_file: Option<PathBuf>,
+    ca_file: Option<PathBuf>,
+    allow_http: Option<bool>,
+    max_object_bytes: Option<u64>,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -57,6 +70,14 @@ enum RawKind {
     Postgres,
     Sqlite,
     Files,
+    Objects,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum RawTls {
+    Required,
+    Off,
 }
 
 impl RawSource {
@@ -82,7 +103,11 @@ impl RawSource {
                         );
                     }
                 };
-                SourceKind::Postgres { connection, table: self.table()? }
+                let tls = PostgresTls {
+                    required: self.tls.map(|tls| tls == RawTls::Required),
+                    ca_file: self.ca_file.as_ref().map(|path| base.join(path)),
+                };
+                SourceKind::Postgres { connection, tls, table: self.table()? }
             }
             RawKind::Sqlite => {
                 let path = base.join(needed("path", self.path.as_ref())?);
@@ -90,10 +115,33 @@ impl RawSource {
             }
             RawKind::Files => {
                 let root = base.join(needed("root", self.root.as_ref())?);
-                let include = self.include.unwrap_or_else(|| vec!["**/*.claviger".to_owned()]);
-                SourceKind::Files { root, include }
+                SourceKind::Files { root, include: self.include() }
             }
+            RawKind::Objects => SourceKind::Objects(self.objects(base)?),
         })
+    }
+
+    fn include(&self) -> Vec<String> {
+        self.include.clone().unwrap_or_else(|| vec!["**/*.claviger".to_owned()])
+    }
+
+    fn objects(self, base: &Path) -> Result<Bucket, String> {
+        let within = |path: PathBuf| base.join(path);
+        let include = self.include();
+        Bucket {
+            name: needed("bucket", self.bucket.as_ref())?.clone(),
+            endpoint: self.endpoint,
+            prefix: self.prefix.unwrap_or_default(),
+            include,
+            region: self.region.unwrap_or_else(|| "us-east-1".to_owned()),
+            credentials: self
+                .credentials_file
+                .map_or(Credentials::Environment, |path| Credentials::File(within(path))),
+            ca_file: self.ca_file.map(within),
+            allow_http: self.allow_http.unwrap_or(false),
+            max_object_bytes: self.max_object_bytes.unwrap_or(64 * 1024 * 1024),
+        }
+        .checked()
     }
 
     fn table(&self) -> Result<Table, String> {
@@ -112,20 +160,51 @@ impl RawSource {
         let (kind, allowed): (_, &[&str]) = match self.kind {
             RawKind::Postgres => (
                 "postgres",
-                &["connection-env", "connection-file", "table", "key-columns", "envelope-column"],
+                &[
+                    "connection-env",
+                    "connection-file",
+                    "tls",
+                    "ca-file",
+                    "table",
+                    "key-columns",
+                    "envelope-column",
+                ],
             ),
             RawKind::Sqlite => ("sqlite", &["path", "table", "key-columns", "envelope-column"]),
             RawKind::Files => ("files", &["root", "include"]),
+            RawKind::Objects => (
+                "objects",
+                &[
+                    "include",
+                    "endpoint",
+                    "bucket",
+                    "prefix",
+                    "region",
+                    "credentials-file",
+                    "ca-file",
+                    "allow-http",
+                    "max-object-bytes",
+                ],
+            ),
         };
         let given = [
             ("connection-env", self.connection_env.is_some()),
             ("connection-file", self.connection_file.is_some()),
+            ("tls", self.tls.is_some()),
             ("path", self.path.is_some()),
             ("table", self.table.is_some()),
             ("key-columns", self.key_columns.is_some()),
             ("envelope-column", self.envelope_column.is_some()),
             ("root", self.root.is_some()),
             ("include", self.include.is_some()),
+            ("endpoint", self.endpoint.is_some()),
+            ("bucket", self.bucket.is_some()),
+            ("prefix", self.prefix.is_some()),
+            ("region", self.region.is_some()),
+            ("credentials-file", self.credentials_file.is_some()),
+            ("ca-file", self.ca_file.is_some()),
+            ("allow-http", self.allow_http.is_some()),
+            ("max-object-bytes", self.max_object_bytes.is_some()),
         ];
         match given.into_iter().find(|(key, given)| *given && !allowed.contains(key)) {
             Some((key, _)) => Err(format!("the key {key} is not of kind {kind}")),

@@ -22,10 +22,10 @@ use claviger_envelope::{
     file::{FileHeader, PAYLOAD_OFFSET, rewrap_file_header},
 };
 use claviger_kms::KmsError;
-use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+use globset::GlobSet;
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
 
-use super::blocking;
+use super::{blocking, globs};
 use crate::{Batch, Change, Content, Item, New, Place, Replaced, Source, SourceError, Template};
 use walk::Walk;
 
@@ -62,12 +62,7 @@ impl Files {
                 "the context names {{{other}}}; of files there are {{path}} and {{name}}"
             )));
         }
-        let mut globs = GlobSetBuilder::new();
-        for pattern in include {
-            let glob = GlobBuilder::new(pattern).literal_separator(true).build();
-            globs.add(glob.map_err(SourceError::unusable)?);
-        }
-        let (path, include) = (root.to_owned(), globs.build().map_err(SourceError::unusable)?);
+        let (path, include) = (root.to_owned(), globs(include)?);
         let tree = blocking(move || {
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
             let root = openat(CWD, &path, flags, Mode::empty())

@@ -2,10 +2,13 @@
 //!
 //! Invariants: each scan and each replacement is one short statement, so nothing holds a snapshot or a lock between
 //! batches; a row that somebody has locked is skipped, never waited for; a row is written only where the old
-//! bytes stand. Known limit: connections are not encrypted; `sslmode=require` is refused.
+//! bytes stand; what leaves this machine does so with TLS, unless the campaign file says otherwise.
 
 mod connections;
 mod shape;
+mod tls;
+
+use std::error::Error as _;
 
 use async_trait::async_trait;
 use claviger_kms::EncryptionContext;
@@ -13,7 +16,7 @@ use tokio_postgres::{Row, types::ToSql};
 
 use crate::{
     Batch, Change, Content, Item, New, Place, Replaced, Source, SourceError, Template,
-    campaign_file::Table,
+    campaign_file::{PostgresTls, Table},
 };
 use connections::Connections;
 use shape::Shape;
@@ -36,11 +39,12 @@ impl PostgresTable {
     pub async fn open(
         name: &str,
         connection: &str,
+        tls: &PostgresTls,
         table: &Table,
         context: Template,
         concurrency: usize,
     ) -> Result<Self, SourceError> {
-        let connections = Connections::new(connection, concurrency)?;
+        let connections = Connections::new(connection, tls, concurrency)?;
         let client = connections.take().await?;
         let shape = Shape::read(&client, table, &context).await?;
         connections.give_back(client);
@@ -202,6 +206,12 @@ fn of_database(error: tokio_postgres::Error) -> SourceError {
                 SourceError::unusable(reason)
             }
         }
-        None => SourceError::unreachable(format!("PostgreSQL: {error}")),
+        None => match (tls::distrust(&error), error.source()) {
+            (Some(reason), _) => SourceError::unusable(format!("PostgreSQL: {reason}")),
+            (None, Some(cause)) => {
+                SourceError::unreachable(format!("PostgreSQL: {error}: {cause}"))
+            }
+            (None, None) => SourceError::unreachable(format!("PostgreSQL: {error}")),
+        },
     }
 }

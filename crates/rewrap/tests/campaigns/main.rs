@@ -2,7 +2,10 @@
 
 mod bench;
 mod files;
+mod line;
+mod objects;
 mod postgres;
+mod postgres_tls;
 mod runs;
 mod services;
 mod sqlite;

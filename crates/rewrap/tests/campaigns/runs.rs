@@ -171,7 +171,7 @@ async fn a_plan_counts_versions_and_changes_nothing() {
     let before = table.envelope(0).await;
     let file = table.campaign("batch = 7\nrate = 10");
     let opened = sources::open(&file).await.expect("opens");
-    let plan = plan(&*bench.service, &file, &opened, &bench.stop).await.expect("a plan");
+    let plan = plan(&*bench.service, None, &file, &opened, &bench.stop).await.expect("a plan");
     assert_eq!((plan.to_move, plan.seconds_at_rate, plan.whole), (40, Some(4), true));
     let source = &plan.sources["cards"];
     assert_eq!((source.scanned, source.current, source.empty), (51, 10, 1));

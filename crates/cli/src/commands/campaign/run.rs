@@ -11,7 +11,7 @@ use claviger_kms::KmsError;
 use claviger_rewrap::{Outcome, Plan, Report, Runner, Snapshot, plan as look, sources};
 use tokio_util::sync::CancellationToken;
 
-use super::{read, told};
+use super::{read, target::destination, told};
 use crate::{
     error::{CliError, Result},
     progress::Progress,
@@ -22,16 +22,21 @@ use crate::{
 
 pub(super) async fn plan(session: &Session, path: PathBuf) -> Result<Reply> {
     let file = read(path).await?;
+    let to = destination(&file)?;
     let opened = sources::open(&file).await.map_err(told)?;
-    let plan = look(&*session.service, &file, &opened, &CancellationToken::new()).await;
+    let stop = CancellationToken::new();
+    let plan = look(&*session.service, to.as_ref(), &file, &opened, &stop).await;
     let plan = plan.map_err(told)?;
     Reply::new(&plan, text_of(&plan))
 }
 
 pub(super) async fn run(session: &Session, client: &Client, path: PathBuf) -> Result<()> {
     let file = read(path).await?;
+    let mut runner = Runner::new(session.service.clone(), Arc::new(client.clone()));
+    if let Some(destination) = destination(&file)? {
+        runner = runner.to(destination);
+    }
     let opened = sources::open(&file).await.map_err(told)?;
-    let runner = Runner::new(session.service.clone(), Arc::new(client.clone()));
     let (streams, json, cleanup) = (session.streams.share()?, session.json, session.stop.cleanup());
     let stop = follow(&session.stop);
     let told_about = Told::new(file.name.as_str(), session.quiet || json);
@@ -105,6 +110,9 @@ fn text_of(plan: &Plan) -> String {
         .with("key", &plan.key)
         .with("primary", plan.primary)
         .with("to move", plan.to_move);
+    if let Some(key) = &plan.moved_to {
+        lines = lines.with("moved to", format!("{key} of the other key service"));
+    }
     if let Some(seconds) = plan.seconds_at_rate {
         lines = lines.with("at the rate", format!("at least {seconds} seconds"));
     }

@@ -4,41 +4,43 @@
 //! again; every statement ends soon, whatever it meets.
 
 use std::{
+    fmt,
     str::FromStr as _,
     sync::{Mutex, PoisonError},
     time::Duration,
 };
 
 use tokio_postgres::{Client, Config, NoTls, config::SslMode};
+use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::of_database;
-use crate::SourceError;
+use super::{of_database, tls};
+use crate::{SourceError, campaign_file::PostgresTls};
 
-#[derive(Debug)]
 pub(super) struct Connections {
     config: Config,
+    tls: Option<MakeRustlsConnect>,
     idle: Mutex<Vec<Client>>,
     most_idle: usize,
 }
 
 impl Connections {
-    /// Reads a connection string; it is never shown.
-    pub(super) fn new(connection: &str, concurrency: usize) -> Result<Self, SourceError> {
+    /// Reads a connection string, which is never shown, and the CA file. Blocking.
+    pub(super) fn new(
+        connection: &str,
+        settings: &PostgresTls,
+        concurrency: usize,
+    ) -> Result<Self, SourceError> {
         let mut config = Config::from_str(connection)
             .map_err(|_| SourceError::unusable("the connection string is not one of libpq's"))?;
-        if config.get_ssl_mode() == SslMode::Require {
-            return Err(SourceError::unusable(
-                "sslmode=require is not supported by this release; use a Unix socket or a tunnel",
-            ));
-        }
-        config.ssl_mode(SslMode::Disable);
+        let tls = tls::connector(&config, settings)?;
+        config.ssl_mode(if tls.is_some() { SslMode::Require } else { SslMode::Disable });
         if config.get_connect_timeout().is_none() {
             config.connect_timeout(Duration::from_secs(10));
         }
         if config.get_application_name().is_none() {
             config.application_name("claviger-campaign");
         }
-        Ok(Self { config, idle: Mutex::default(), most_idle: concurrency.saturating_add(1) })
+        Ok(Self { config, tls, idle: Mutex::default(), most_idle: concurrency.saturating_add(1) })
     }
 
     pub(super) async fn take(&self) -> Result<Client, SourceError> {
@@ -60,11 +62,28 @@ impl Connections {
     }
 
     async fn connect(&self) -> Result<Client, SourceError> {
-        let (client, connection) = self.config.connect(NoTls).await.map_err(of_database)?;
-        // When it breaks, the next statement says so.
-        tokio::spawn(connection);
+        // When a connection breaks, the next statement says so.
+        let client = match &self.tls {
+            None => {
+                let (client, connection) = self.config.connect(NoTls).await.map_err(of_database)?;
+                tokio::spawn(connection);
+                client
+            }
+            Some(tls) => {
+                let connected = self.config.connect(tls.clone()).await;
+                let (client, connection) = connected.map_err(of_database)?;
+                tokio::spawn(connection);
+                client
+            }
+        };
         client.batch_execute(SETTINGS).await.map_err(of_database)?;
         Ok(client)
+    }
+}
+
+impl fmt::Debug for Connections {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connections").field("tls", &self.tls.is_some()).finish_non_exhaustive()
     }
 }
 
