@@ -89,7 +89,15 @@ impl Site {
     /// Runs `clavigerd` with these words, to its end.
     #[must_use]
     pub fn clavigerd(&self, words: &[&str]) -> Ran {
-        run(self.command(clavigerd()).arg("--config").arg(self.config()).args(words), b"")
+        run(&mut self.clavigerd_command(words), b"")
+    }
+
+    /// `clavigerd` with these words, not yet started.
+    #[must_use]
+    pub fn clavigerd_command(&self, words: &[&str]) -> Command {
+        let mut command = self.command(clavigerd());
+        command.arg("--config").arg(self.config()).args(words);
+        command
     }
 
     /// Starts `clavigerd serve`, and waits until it is ready.

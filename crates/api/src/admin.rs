@@ -20,6 +20,7 @@ use crate::{
     json::{Json, Reply},
     keys, lifecycle, openapi,
     problem::Result,
+    rotation,
     route::Route,
     usage,
 };
@@ -85,6 +86,7 @@ pub(crate) fn routes() -> Vec<Route> {
     routes.extend(lifecycle::routes());
     routes.extend(campaigns::routes());
     routes.push(usage::route());
+    routes.extend(rotation::routes());
     routes
 }
 

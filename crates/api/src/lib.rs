@@ -15,6 +15,7 @@ mod listener;
 mod openapi;
 mod problem;
 mod request;
+mod rotation;
 mod route;
 mod tls;
 mod usage;

@@ -42,6 +42,8 @@ pub enum ServiceEvent {
     RootVerified,
     /// A new root key became the primary one.
     RootRotated,
+    /// Former root keys that no key is wrapped by any more were destroyed.
+    RootPruned,
     /// Two persons accepted that the store is older than the log.
     RestoreAccepted,
     /// A campaign is opened on a key.
@@ -52,7 +54,7 @@ pub enum ServiceEvent {
 
 impl ServiceEvent {
     /// Every event.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Started,
         Self::Stopping,
         Self::ConfigurationLoaded,
@@ -63,6 +65,7 @@ impl ServiceEvent {
         Self::RootAdopted,
         Self::RootVerified,
         Self::RootRotated,
+        Self::RootPruned,
         Self::RestoreAccepted,
         Self::CampaignOpened,
         Self::CampaignEnded,
@@ -82,6 +85,7 @@ impl ServiceEvent {
             Self::RootAdopted => "root-adopted",
             Self::RootVerified => "root-verified",
             Self::RootRotated => "root-rotated",
+            Self::RootPruned => "root-pruned",
             Self::RestoreAccepted => "restore-accepted",
             Self::CampaignOpened => "campaign-opened",
             Self::CampaignEnded => "campaign-ended",

@@ -87,6 +87,9 @@ pub(crate) enum Command {
     /// Move many envelopes to the newest key version, in databases and directories
     #[command(subcommand, after_help = commands::campaign::EXAMPLES)]
     Campaign(commands::campaign::CampaignCommand),
+    /// See when keys rotate by themselves
+    #[command(subcommand, after_help = commands::rotation::EXAMPLES)]
+    Rotation(commands::rotation::RotationCommand),
     /// The health of the service, from its admin socket
     Status,
     Usage(commands::usage::UsageArguments),

@@ -18,6 +18,7 @@ mod open_tree;
 pub(crate) mod reload;
 pub(crate) mod rewrap;
 mod rewrap_many;
+pub(crate) mod rotation;
 pub(crate) mod seal;
 mod seal_tree;
 pub(crate) mod status;
@@ -45,6 +46,7 @@ pub(crate) async fn run(
         Command::Rewrap(arguments) => rewrap::run(session, arguments).await,
         Command::Approve(arguments) => key_lifecycle::approve(client, arguments).await.map(Some),
         Command::Campaign(command) => campaign::run(session, client, command).await,
+        Command::Rotation(command) => rotation::run(client, command).await.map(Some),
         Command::Status => status::run(client).await.map(Some),
         Command::Usage(arguments) => usage::run(client, arguments).await.map(Some),
         Command::Reload(_) => reload::run(client).await.map(Some),

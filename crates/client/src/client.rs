@@ -1,6 +1,8 @@
 //! The client: the two listeners it knows, and how a typed request becomes a call.
 
-use claviger_kms::{Capabilities, KeyPath, KeyUsage, KmsError, Result, WipedBuffer};
+use claviger_kms::{
+    Capabilities, KeyPath, KeyUsage, KmsError, ListRotations, Result, RotationPage, WipedBuffer,
+};
 use http::Method;
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -52,6 +54,24 @@ impl Client {
     /// [`KmsError::NotFound`], [`KmsError::Unavailable`].
     pub async fn key_usage(&self, key: &KeyPath) -> Result<KeyUsage> {
         self.look(format!("/v1/usage/{key}")).await
+    }
+
+    /// When keys rotate by themselves, a page at a time. Needs the admin socket.
+    ///
+    /// # Errors
+    /// [`KmsError::Unsupported`] without an admin socket, [`KmsError::Invalid`] on limits,
+    /// [`KmsError::Unavailable`].
+    pub async fn list_rotations(&self, request: &ListRotations) -> Result<RotationPage> {
+        let ListRotations { under, after, limit, within_days } = request;
+        // Key paths hold no character that a query would have to escape.
+        let parts = [
+            under.as_ref().map(|key| format!("under={key}")),
+            after.as_ref().map(|key| format!("after={key}")),
+            limit.map(|limit| format!("limit={limit}")),
+            within_days.map(|days| format!("within_days={days}")),
+        ];
+        let query = parts.into_iter().flatten().collect::<Vec<_>>().join("&");
+        self.look(format!("/v1/rotations?{query}")).await
     }
 
     /// Reads from the admin socket.

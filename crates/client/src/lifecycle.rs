@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use claviger_kms::{
     Approval, Approve, KeyLifecycle, KeyMetadata, KeyRequest, QuarantineKey, QuarantineReport,
-    Result, ScheduleDestroy, VersionRequest,
+    Result, ScheduleDestroy, SetRotation, VersionRequest,
 };
 
 use crate::{Client, connection::Repeat, key_service::repeat_if_named};
@@ -33,6 +33,10 @@ impl KeyLifecycle for Client {
 
     async fn cancel_destroy(&self, request: VersionRequest) -> Result<KeyMetadata> {
         self.manage("cancel-destroy", &request, Repeat::Never).await
+    }
+
+    async fn set_rotation(&self, request: SetRotation) -> Result<KeyMetadata> {
+        self.manage("set-rotation", &request, Repeat::Never).await
     }
 
     async fn approve(&self, request: Approve) -> Result<Approval> {

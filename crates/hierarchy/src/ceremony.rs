@@ -94,6 +94,7 @@ async fn complete(
         roots: Vec::new(),
         record_macs: Vec::new(),
         checkpoint_key,
+        leaving: Vec::new(),
     };
     let mut root = RootVersion {
         number: KeyVersion::FIRST,

@@ -4,11 +4,11 @@
 //! fifty records, so that others get their turn between them; what is left after an interruption still
 //! opens under the former version; a version that may not unwrap is not used to move what it wraps.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use claviger_cobblestone as cobblestone;
-use claviger_keystore::{Commit, KeyRecord, Material};
-use claviger_kms::{Derivation, Result, Role, SecretKey, VersionUse};
+use claviger_keystore::{Commit, KeyRecord, Material, VersionRecord};
+use claviger_kms::{Derivation, KmsError, Result, Role, SecretKey, VersionUse};
 
 use crate::{
     Change, ChildrenBehind,
@@ -40,14 +40,13 @@ impl Hierarchy {
     pub async fn move_children(&self, behind: &ChildrenBehind) -> Result<Moved> {
         self.certain().await?;
         for _ in 0..ATTEMPTS {
-            let parent = self.record(&behind.parent)?;
-            let newest =
-                Parent { version: primary_of(&parent)?, record: Some(Arc::clone(&parent)) };
-            let mut seen = vec![Seen::record(&parent)];
+            let newest = self.newest(behind)?;
+            let mut seen: Vec<Seen> =
+                newest.record.as_deref().map(Seen::record).into_iter().collect();
             let (mut batch, mut stuck) = (Vec::new(), 0_usize);
-            let children = self.tree().children(&behind.parent);
+            let children = self.tree().children(behind.parent.as_ref());
             for child in children {
-                if child.versions.iter().all(|version| version.parent_version == newest.version) {
+                if !child.versions.iter().any(|version| is_behind(version, &newest)) {
                     continue;
                 }
                 let (moved, left) = self.rewrapped(&newest, &child).await?;
@@ -64,7 +63,7 @@ impl Hierarchy {
                 let notice = (stuck > 0).then(|| {
                     format!(
                         "{stuck} key versions below stay under versions of {} that may not unwrap",
-                        behind.parent
+                        behind.name()
                     )
                 });
                 return Ok(Moved { changes: Vec::new(), notice });
@@ -73,7 +72,40 @@ impl Hierarchy {
                 return Ok(Moved { changes, notice: None });
             }
         }
-        Err(overtaken(&behind.parent))
+        Err(overtaken(behind.name()))
+    }
+
+    /// Parents whose children were left behind and can be moved, as after a crash amid a rotation.
+    #[must_use]
+    pub fn left_behind(&self) -> Vec<ChildrenBehind> {
+        let mut parents = BTreeSet::new();
+        for path in self.paths(None, None, usize::MAX) {
+            let behind = ChildrenBehind { parent: path.parent() };
+            if parents.contains(&behind) {
+                continue;
+            }
+            // A parent that can wrap nothing now moves nothing.
+            let (Some(child), Ok(newest)) = (self.tree().at(&path), self.newest(&behind)) else {
+                continue;
+            };
+            let movable = |version: &VersionRecord| {
+                is_behind(version, &newest) && may_unwrap(&newest, version).unwrap_or(false)
+            };
+            if child.versions.iter().any(movable) {
+                parents.insert(behind);
+            }
+        }
+        parents.into_iter().collect()
+    }
+
+    /// The version that children are to be under.
+    fn newest(&self, behind: &ChildrenBehind) -> Result<Parent> {
+        let Some(path) = &behind.parent else {
+            let root = self.facts.primary().map_err(|e| KmsError::unavailable(e.to_string()))?;
+            return Ok(Parent { version: root.number, record: None });
+        };
+        let record = self.record(path)?;
+        Ok(Parent { version: primary_of(&record)?, record: Some(record) })
     }
 
     /// The child with its versions under `newest`, or `None` if nothing could be moved; and how many
@@ -83,27 +115,27 @@ impl Hierarchy {
         newest: &Parent,
         child: &Arc<KeyRecord>,
     ) -> Result<(Option<KeyRecord>, usize)> {
-        let Some(above) = &newest.record else { return Ok((None, 0)) };
         let mut record = KeyRecord::clone(child);
         let (mut moved, mut left) = (false, 0);
         for version in &mut record.versions {
-            if version.parent_version == newest.version
-                || !matches!(version.material, Material::Wrapped(_))
-            {
+            if !is_behind(version, newest) {
                 continue;
             }
-            let wrapping = version_of(above, version.parent_version)?;
-            if !wrapping.state.allows(VersionUse::UnwrapInternally, false) {
+            if !may_unwrap(newest, version)? {
                 left += 1;
                 continue;
             }
             let node = Node::of(child, version.number);
-            let former = Node::of(above, version.parent_version);
+            let above = newest.record.as_ref().map(|record| (record, version.parent_version));
+            let former = match above {
+                Some((record, number)) => Node::of(record, number),
+                None => self.facts.node(version.parent_version),
+            };
             let context = binding::of_kek(former, node);
             let message = wrapped_key(version)?;
             let derivation =
                 Derivation::new(Role::KekWrap, cobblestone::salt_of(message)?, &context);
-            let input = self.derive(above, version.parent_version, &derivation).await?;
+            let input = self.derive_for_child(above, version.parent_version, &derivation).await?;
             let key: SecretKey = cobblestone::unwrap_key(input, &context, message)?;
             version.material = Material::Wrapped(self.wrap_kek(newest, node, &key).await?);
             version.parent_version = newest.version;
@@ -111,4 +143,16 @@ impl Hierarchy {
         }
         Ok((moved.then_some(record), left))
     }
+}
+
+/// Whether a child's version is wrapped by another version than the newest.
+fn is_behind(version: &VersionRecord, newest: &Parent) -> bool {
+    version.parent_version != newest.version && matches!(version.material, Material::Wrapped(_))
+}
+
+/// Whether the version that wraps this one may be used to move it; versions of the root always may.
+fn may_unwrap(newest: &Parent, version: &VersionRecord) -> Result<bool> {
+    let Some(above) = &newest.record else { return Ok(true) };
+    let wrapping = version_of(above, version.parent_version)?;
+    Ok(wrapping.state.allows(VersionUse::UnwrapInternally, false))
 }

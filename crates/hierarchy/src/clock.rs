@@ -5,7 +5,8 @@
 use std::time::Duration;
 
 /// Time since the machine started, whatever the wall clock was set to meanwhile.
-pub(crate) fn since_boot() -> Duration {
+#[must_use]
+pub fn since_boot() -> Duration {
     let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: writes one timespec, which is ours.
     unsafe { libc::clock_gettime(libc::CLOCK_BOOTTIME, &raw mut now) };

@@ -4,7 +4,7 @@
 //! token; the tree in memory changes only after the store did; after a failure whose outcome is not known
 //! no key is used until the store was read again, so a change whose reply was lost is in force.
 
-use std::sync::atomic::Ordering;
+use std::{fmt, sync::atomic::Ordering};
 
 use claviger_keystore::{Commit, KeyRecord, PutRecord, StoredRecord};
 use claviger_kms::{KeyId, KeyMetadata, KeyPath, KmsError, Result};
@@ -62,17 +62,31 @@ impl Seen {
 
 /// Children of a rotated key that may still be under an older version of it: to be moved, batch by batch,
 /// with [`Hierarchy::move_children`].
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 #[must_use = "children stay under the former version until they are moved"]
 pub struct ChildrenBehind {
-    pub(crate) parent: KeyPath,
+    /// `None` for the root.
+    pub(crate) parent: Option<KeyPath>,
+}
+
+impl ChildrenBehind {
+    /// The key whose children they are; `None` for the root.
+    #[must_use]
+    pub fn parent(&self) -> Option<&KeyPath> {
+        self.parent.as_ref()
+    }
+
+    /// The key, or the root, in words.
+    pub(crate) fn name(&self) -> &str {
+        self.parent.as_ref().map_or("the root", KeyPath::as_str)
+    }
 }
 
 /// Attempts before a writer that others keep overtaking gives up.
 pub(crate) const ATTEMPTS: usize = 100;
 
 /// What a writer that was overtaken each time answers.
-pub(crate) fn overtaken(path: &KeyPath) -> KmsError {
+pub(crate) fn overtaken(path: impl fmt::Display) -> KmsError {
     KmsError::unavailable(format!("the key {path} is changed by many at once; try again"))
 }
 

@@ -28,6 +28,9 @@ pub(crate) struct RootFacts {
     pub(crate) record_macs: Vec<WrappedRecordMac>,
     /// `None` where the token makes no ECDSA keys.
     pub(crate) checkpoint_key: Option<CheckpointKey>,
+    /// Objects of former root versions that are being destroyed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) leaving: Vec<ObjectId>,
 }
 
 /// One root key object.
@@ -74,6 +77,8 @@ struct Sealed {
 #[derive(Debug)]
 pub(crate) struct UnverifiedFacts {
     pub(crate) facts: RootFacts,
+    /// The document's revision.
+    pub(crate) revision: u64,
     text: String,
     mac: Vec<u8>,
 }
@@ -95,7 +100,11 @@ impl RootFacts {
 
     /// What a person compares: 32 hexadecimal digits over the identity and answer of the newest root.
     pub(crate) fn fingerprint(&self) -> Result<String, OpenError> {
-        let root = self.primary()?;
+        Ok(self.fingerprint_of(self.primary()?))
+    }
+
+    /// The same, of any root version.
+    pub(crate) fn fingerprint_of(&self, root: &RootVersion) -> String {
         let digest = Sha256::digest(
             Canonical::new("claviger/1/root-fingerprint")
                 .bytes(self.root_id.as_bytes())
@@ -103,7 +112,7 @@ impl RootFacts {
                 .text(&root.known_answer_hash)
                 .finish(),
         );
-        Ok(hex::encode(digest.first_chunk::<16>().unwrap_or(&[0; 16])))
+        hex::encode(digest.first_chunk::<16>().unwrap_or(&[0; 16]))
     }
 
     /// The document to store.
@@ -153,7 +162,7 @@ impl UnverifiedFacts {
         }
         let mac = hex::decode(mac)
             .map_err(|_| OpenError::tampered("the root facts' MAC is not hexadecimal"))?;
-        Ok(Self { facts, text, mac })
+        Ok(Self { facts, revision: document.revision, text, mac })
     }
 
     /// Believes the facts if the MAC matches.

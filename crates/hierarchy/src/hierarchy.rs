@@ -164,6 +164,12 @@ impl Hierarchy {
         &self.store
     }
 
+    /// How long a day is.
+    #[must_use]
+    pub fn pace(&self) -> Pace {
+        self.pace
+    }
+
     /// The path of a key, by its id. Says nothing of whether the caller may know.
     #[must_use]
     pub fn path_of(&self, id: KeyId) -> Option<KeyPath> {

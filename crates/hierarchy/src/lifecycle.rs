@@ -224,7 +224,7 @@ impl Hierarchy {
 
     /// Whether no key below is still wrapped by this version.
     fn check_unneeded(&self, record: &KeyRecord, version: KeyVersion) -> Result<()> {
-        let children = self.tree().children(&record.path);
+        let children = self.tree().children(Some(&record.path));
         let named = children.iter().find(|child| {
             child.versions.iter().any(|below| {
                 below.parent_version == version && !matches!(below.material, Material::Gone)

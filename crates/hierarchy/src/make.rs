@@ -86,7 +86,7 @@ impl Hierarchy {
             protection: request.protection,
             state: KeyState::Active,
             details: request.details.clone(),
-            rotation_period_days: None,
+            rotation_period: request.rotation_period,
             primary: Some(KeyVersion::FIRST),
             epoch: 0,
             quarantine: None,

@@ -18,6 +18,7 @@ use crate::{
     emergency,
     hierarchy::Hierarchy,
     steps::{self, Stopped},
+    versions::Renewal,
 };
 
 /// What is to be stopped, and why.
@@ -140,7 +141,7 @@ impl Hierarchy {
         order: &QuarantineOrder,
     ) -> Result<Written> {
         let tag = self.quarantine_tag(permit, order);
-        self.new_primary(permit.key(), tag).await
+        self.new_primary(permit.key(), Renewal::now(tag)).await
     }
 
     /// Active keys that were stopped and have no primary version yet, as when the token was away.

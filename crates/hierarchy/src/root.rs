@@ -17,7 +17,7 @@ use subtle::ConstantTimeEq as _;
 use crate::{
     OpenError,
     binding::{self, Node},
-    facts::{RootFacts, RootVersion, UnverifiedFacts},
+    facts::{RootFacts, RootVersion, UnverifiedFacts, WrappedRecordMac},
     record_mac::RecordMac,
 };
 
@@ -33,6 +33,8 @@ pub struct RootSummary {
     pub root_object: ObjectId,
     /// 32 hexadecimal digits to keep outside the machine and in `[root] fingerprint`.
     pub fingerprint: String,
+    /// Former root versions whose objects are still in the token, oldest first.
+    pub former: Vec<FormerRoot>,
     /// The audit log's verification key: an uncompressed SEC1 point, if the token signs.
     pub checkpoint_public_key: Option<String>,
     /// Generation of the store.
@@ -41,12 +43,26 @@ pub struct RootSummary {
     pub warnings: Vec<String>,
 }
 
+/// A root version that a newer one has replaced.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct FormerRoot {
+    /// Its number.
+    pub version: KeyVersion,
+    /// Its object in the token (`CKA_ID`).
+    pub object: ObjectId,
+    /// Its fingerprint.
+    pub fingerprint: String,
+}
+
 /// A root whose token, facts and head were checked.
 #[derive(Debug)]
 pub(crate) struct VerifiedRoot {
     pub(crate) facts: RootFacts,
     pub(crate) mac: RecordMac,
     pub(crate) head: StoredHead,
+    /// Revision of the facts' document.
+    pub(crate) revision: u64,
     pub(crate) warnings: Vec<String>,
 }
 
@@ -84,6 +100,7 @@ impl VerifiedRoot {
             warnings.extend(report.warnings);
         }
         let mac = unwrap_record_mac(token, facts).await?;
+        let revision = unverified.revision;
         let facts = unverified.verify(&mac)?;
         let head = store
             .head()
@@ -94,7 +111,7 @@ impl VerifiedRoot {
         }
         warnings.sort();
         warnings.dedup();
-        Ok(Self { facts, mac, head, warnings })
+        Ok(Self { facts, mac, head, revision, warnings })
     }
 
     pub(crate) fn summary(&self) -> Result<RootSummary, OpenError> {
@@ -104,6 +121,7 @@ impl VerifiedRoot {
             root_version: root.number,
             root_object: root.object,
             fingerprint: self.facts.fingerprint()?,
+            former: self.former(root.number),
             checkpoint_public_key: self
                 .facts
                 .checkpoint_key
@@ -112,6 +130,18 @@ impl VerifiedRoot {
             generation: self.head.generation,
             warnings: self.warnings.clone(),
         })
+    }
+}
+
+impl VerifiedRoot {
+    fn former(&self, newest: KeyVersion) -> Vec<FormerRoot> {
+        let former = self.facts.roots.iter().filter(|root| root.number != newest);
+        let told = former.map(|root| FormerRoot {
+            version: root.number,
+            object: root.object,
+            fingerprint: self.facts.fingerprint_of(root),
+        });
+        told.collect()
     }
 }
 
@@ -158,6 +188,15 @@ async fn unwrap_record_mac(token: &dyn Token, facts: &RootFacts) -> Result<Recor
         .record_macs
         .last()
         .ok_or_else(|| OpenError::tampered("the root facts name no record-MAC key"))?;
+    RecordMac::pin(open_record_mac(token, facts, wrapped).await?, wrapped.number)
+}
+
+/// The record-MAC key, opened under the root version that wraps it.
+pub(crate) async fn open_record_mac(
+    token: &dyn Token,
+    facts: &RootFacts,
+    wrapped: &WrappedRecordMac,
+) -> Result<SecretKey, OpenError> {
     let root = facts
         .root(wrapped.root_version)
         .ok_or_else(|| OpenError::tampered("the record-MAC key is wrapped by an unknown root"))?;
@@ -169,7 +208,6 @@ async fn unwrap_record_mac(token: &dyn Token, facts: &RootFacts) -> Result<Recor
     let context = binding::of_record_mac(facts.store_id, facts.node(root.number), wrapped.number);
     let derivation = Derivation::new(Role::RecordMac, cobblestone::salt_of(message)?, &context);
     let input = token.derive(root.object, &derivation).await?;
-    let key = cobblestone::unwrap_key(input, &context, message)
-        .map_err(|_| OpenError::tampered("the record-MAC key does not open under the root"))?;
-    RecordMac::pin(key, wrapped.number)
+    cobblestone::unwrap_key(input, &context, message)
+        .map_err(|_| OpenError::tampered("the record-MAC key does not open under the root"))
 }

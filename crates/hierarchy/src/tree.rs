@@ -115,10 +115,10 @@ impl Tree {
             .filter(move |path| under.is_none_or(|under| path.is_at_or_under(under)))
     }
 
-    /// The keys directly below a key.
-    pub(crate) fn children(&self, parent: &KeyPath) -> Vec<Arc<KeyRecord>> {
-        self.paths(Some(parent), None)
-            .filter(|path| path.parent().as_ref() == Some(parent))
+    /// The keys directly below a key, or the regions.
+    pub(crate) fn children(&self, parent: Option<&KeyPath>) -> Vec<Arc<KeyRecord>> {
+        self.paths(parent, None)
+            .filter(|path| path.parent().as_ref() == parent)
             .filter_map(|path| self.at(path))
             .collect()
     }

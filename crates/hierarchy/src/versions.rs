@@ -75,21 +75,21 @@ impl Hierarchy {
         request: Option<&IdempotencyKey>,
     ) -> Result<Written> {
         let tag = self.tag(permit.principal(), "rotate", request);
-        self.new_primary(permit.key(), tag).await
+        self.new_primary(permit.key(), Renewal::now(tag)).await
     }
 
-    /// Makes a version and promotes it, unless the request `tag` did so already.
-    pub(crate) async fn new_primary(&self, path: &KeyPath, tag: Option<String>) -> Result<Written> {
+    /// Makes a version and promotes it, unless that was done already.
+    pub(crate) async fn new_primary(&self, path: &KeyPath, renewal: Renewal) -> Result<Written> {
         self.certain().await?;
         for _ in 0..ATTEMPTS {
             let before = self.record(path)?;
-            if already_made(&before, tag.as_deref()) {
+            if renewal.was_done(&before) {
                 return Ok(rotated(&before, Vec::new()));
             }
             let seen = self.see_with_parent(&before);
-            let mut record = self.with_new_version(&before, tag.clone()).await?;
+            let mut record = self.with_new_version(&before, renewal.tag.clone()).await?;
             let newest = record.versions.last().map_or(KeyVersion::FIRST, |version| version.number);
-            steps::promote(&mut record, newest, Timestamp::now())?;
+            steps::promote(&mut record, newest, renewal.at)?;
             if let Some(changes) = self.commit_if(&seen, vec![record]).await? {
                 return Ok(rotated(&*self.record(path)?, changes));
             }
@@ -202,12 +202,35 @@ impl Hierarchy {
     }
 }
 
+/// A new primary version that is asked for.
+#[derive(Debug)]
+pub(crate) struct Renewal {
+    /// The request, which is carried out once.
+    pub(crate) tag: Option<String>,
+    /// The version to replace; another one needs nothing.
+    pub(crate) from: Option<KeyVersion>,
+    /// Since when the new one is primary.
+    pub(crate) at: Timestamp,
+}
+
+impl Renewal {
+    /// Of whatever is primary, now.
+    pub(crate) fn now(tag: Option<String>) -> Self {
+        Self { tag, from: None, at: Timestamp::now() }
+    }
+
+    fn was_done(&self, record: &KeyRecord) -> bool {
+        let replaced = self.from.is_some() && record.primary != self.from;
+        replaced || already_made(record, self.tag.as_deref())
+    }
+}
+
 /// The answer to a rotation, also to a repeated one: children may be behind.
 fn rotated(record: &KeyRecord, changes: Vec<Change>) -> Written {
     let mut written = Written::new(record.metadata(), changes);
     let notice = "promotion was immediate: no backup is configured".to_owned();
     written.metadata.notices.push(notice);
-    written.behind = Some(ChildrenBehind { parent: record.path.clone() });
+    written.behind = Some(ChildrenBehind { parent: Some(record.path.clone()) });
     written
 }
 

@@ -5,7 +5,8 @@
 
 use claviger_kms::{
     Action, KeyDetails, KeyId, KeyMetadata, KeyPath, KeyState, KeyVersion, Principal, Protection,
-    Purpose, QuarantineFacts, RequestId, StoreId, Timestamp, VersionMetadata, VersionState, wire,
+    Purpose, QuarantineFacts, RequestId, RotationPeriod, StoreId, Timestamp, VersionMetadata,
+    VersionState, wire,
 };
 use serde::{Deserialize, Serialize};
 
@@ -31,8 +32,10 @@ pub struct KeyRecord {
     pub state: KeyState,
     /// For people.
     pub details: KeyDetails,
-    /// Days after which the primary version is replaced, if it is by schedule.
-    pub rotation_period_days: Option<u32>,
+    /// After how long the primary version is replaced by schedule; without one, that of the nearest key
+    /// above that has one. (The first releases wrote its name with `_days` and nothing in it.)
+    #[serde(default, alias = "rotation_period_days")]
+    pub rotation_period: Option<RotationPeriod>,
     /// The version that wraps.
     pub primary: Option<KeyVersion>,
     /// One more at every write.
@@ -159,6 +162,7 @@ impl KeyRecord {
             state: self.state,
             primary: self.primary,
             details: self.details.clone(),
+            rotation_period: self.rotation_period,
             made_at: self.made_at,
             epoch: self.epoch,
             quarantine: self.quarantine.clone(),

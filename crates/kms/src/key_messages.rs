@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     IdempotencyKey, KeyId, KeyPath, KeyState, KeyVersion, KmsError, Protection, Purpose,
-    QuarantineFacts, Result, VersionState,
+    QuarantineFacts, Result, RotationPeriod, VersionState,
 };
 
 /// A key to make.
@@ -26,6 +26,11 @@ pub struct CreateKey {
     /// For people.
     #[serde(default)]
     pub details: KeyDetails,
+    /// How often it rotates by itself; without one it takes the period of the nearest key above that has
+    /// one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = RotationPeriod, required = false))]
+    pub rotation_period: Option<RotationPeriod>,
     /// Name of this request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idempotency_key: Option<IdempotencyKey>,
@@ -40,6 +45,7 @@ impl CreateKey {
             purpose: Purpose::default(),
             protection: Protection::default(),
             details: KeyDetails::default(),
+            rotation_period: None,
             idempotency_key: None,
         }
     }
@@ -120,6 +126,10 @@ pub struct KeyMetadata {
     pub primary: Option<KeyVersion>,
     /// For people.
     pub details: KeyDetails,
+    /// How often it rotates by itself; without one it takes the period of the nearest key above that has
+    /// one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotation_period: Option<RotationPeriod>,
     /// When it was made.
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub made_at: Timestamp,

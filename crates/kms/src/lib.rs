@@ -17,6 +17,8 @@ mod lifecycle_messages;
 mod openapi;
 mod principal;
 mod purpose;
+mod rotation_messages;
+mod rotation_period;
 mod secret;
 mod service;
 mod state;
@@ -53,6 +55,10 @@ pub use lifecycle_messages::{
 };
 pub use principal::Principal;
 pub use purpose::{Protection, Purpose};
+pub use rotation_messages::{
+    KeyRotation, ListRotations, RotationFailure, RotationPage, ScheduledRotation, SetRotation,
+};
+pub use rotation_period::RotationPeriod;
 pub use secret::{SecretBytes, SecretKey, fill_random};
 pub use service::{Capabilities, KeyManagementService, MAX_BATCH};
 pub use state::{KeyState, Requirement, TRANSITIONS, Transition, VersionState, VersionUse};

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Action, ApprovalId, IdempotencyKey, KeyMetadata, KeyPath, KeyVersion, KmsError, Principal,
-    Result, VersionRequest,
+    Result, SetRotation, VersionRequest,
 };
 
 /// What is done with the keys of a Claviger service beyond
@@ -31,6 +31,8 @@ pub trait KeyLifecycle: Send + Sync {
     async fn schedule_destroy(&self, request: ScheduleDestroy) -> Result<KeyMetadata>;
     /// Cancels a scheduled destruction; the version is disabled again.
     async fn cancel_destroy(&self, request: VersionRequest) -> Result<KeyMetadata>;
+    /// Sets how often a key rotates by itself, or lets it take the period of the keys above.
+    async fn set_rotation(&self, request: SetRotation) -> Result<KeyMetadata>;
     /// Approves another person's request.
     async fn approve(&self, request: Approve) -> Result<Approval>;
 }

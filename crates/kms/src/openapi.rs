@@ -16,7 +16,7 @@ use utoipa::{
 use crate::{
     Action, ApprovalId, CampaignId, CampaignName, Ciphertext, Cursor, DataKey, Encrypted,
     EncryptionContext, EnvelopeId, IdempotencyKey, KeyId, KeyPath, KeyVersion, Principal,
-    SecretKey,
+    RotationPeriod, SecretKey,
 };
 
 impl ToSchema for KeyPath {}
@@ -41,6 +41,18 @@ impl PartialSchema for KeyVersion {
             .minimum(Some(1.0))
             .maximum(Some(f64::from(u32::MAX)))
             .description(Some("The number of a key version: 1 for the first, never reused."))
+            .into()
+    }
+}
+
+impl ToSchema for RotationPeriod {}
+
+impl PartialSchema for RotationPeriod {
+    fn schema() -> RefOr<Schema> {
+        let days = "[1-9][0-9]{0,2}|[12][0-9]{3}|3[0-5][0-9]{2}|36[0-4][0-9]|3650";
+        text("Days after which a key gets a new primary version by itself (1 to 3650), or `never`.")
+            .pattern(Some(format!("^(({days})d|never)$")))
+            .examples(["90d", "never"])
             .into()
     }
 }

@@ -10,7 +10,8 @@ use tokio::sync::mpsc;
 #[derive(Debug, Clone)]
 pub(crate) struct Alert {
     pub(crate) what: &'static str,
-    pub(crate) key: KeyPath,
+    /// None for what concerns all keys.
+    pub(crate) key: Option<KeyPath>,
     pub(crate) by: Principal,
     pub(crate) request: RequestId,
 }
@@ -27,7 +28,8 @@ impl Alerts {
         let (queue, mut waiting) = mpsc::channel::<Alert>(MOST_WAITING);
         tokio::spawn(async move {
             while let Some(Alert { what, key, by, request }) = waiting.recv().await {
-                tracing::error!(target: "claviger::alert", %key, by = by.as_str(), %request, what);
+                let key = key.as_ref().map(tracing::field::display);
+                tracing::error!(target: "claviger::alert", key, by = by.as_str(), %request, what);
             }
         });
         Self { queue }

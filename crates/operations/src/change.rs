@@ -86,6 +86,25 @@ impl LocalKms {
         Ok(metadata)
     }
 
+    /// Moves on the children that an interrupted rotation left behind; says what stays and why.
+    pub(crate) async fn resume_move(&self, behind: &ChildrenBehind) -> Result<Option<String>> {
+        self.operations().pay_the_log().await?;
+        let mut attempt = Attempt::begin(self, Action::Rotate);
+        attempt.entry.decision = AuditDecision::Internal;
+        attempt.entry.key = behind.parent().cloned();
+        attempt.entry.key_id =
+            behind.parent().and_then(|key| self.operations().hierarchy.id_of(key));
+        let mut intent = attempt.entry.clone();
+        intent.phase = Phase::Intent;
+        intent.result = AuditResult::Pending;
+        self.operations().audit.append(intent).await.map_err(not_recorded)?;
+        attempt.entry.phase = Phase::Outcome;
+        let outcome = attempt.close(self, AuditResult::Done);
+        let left = self.move_children(&outcome, behind).await?;
+        self.operations().audit.append(outcome).await.map_err(not_recorded)?;
+        Ok(left)
+    }
+
     /// After a rotation: moves the children batch by batch, each batch recorded before the next is
     /// begun, so that the log is never further behind the store than one batch.
     async fn move_children(

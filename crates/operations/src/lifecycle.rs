@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use claviger_kms::{
     Approval, Approve, KeyLifecycle, KeyMetadata, KeyRequest, QuarantineKey, QuarantineReport,
-    Result, ScheduleDestroy, VersionRequest,
+    Result, ScheduleDestroy, SetRotation, VersionRequest,
 };
 
 use crate::LocalKms;
@@ -32,6 +32,10 @@ impl KeyLifecycle for LocalKms {
 
     async fn cancel_destroy(&self, request: VersionRequest) -> Result<KeyMetadata> {
         self.to_the_end(|kms| async move { kms.cancel_destroy_recorded(request).await }).await
+    }
+
+    async fn set_rotation(&self, request: SetRotation) -> Result<KeyMetadata> {
+        self.to_the_end(|kms| async move { kms.set_rotation_recorded(request).await }).await
     }
 
     async fn approve(&self, request: Approve) -> Result<Approval> {

@@ -39,6 +39,9 @@ pub(crate) struct Metrics {
     audit_ok: Gauge,
     audit_records: Gauge,
     audit_syncs: Gauge,
+    rotation_leader: Gauge,
+    rotations_overdue: Gauge,
+    rotations_failing: Gauge,
 }
 
 impl Metrics {
@@ -65,6 +68,9 @@ impl Metrics {
             audit_ok: gauge("audit_ok", "1 if audit records can be made durable"),
             audit_records: gauge("audit_records", "Audit records made durable since the start"),
             audit_syncs: gauge("audit_syncs", "Synchronisations that made them durable"),
+            rotation_leader: gauge("rotation_leader", "1 if this service rotates by schedule"),
+            rotations_overdue: gauge("rotations_overdue", "Keys due for rotation by schedule"),
+            rotations_failing: gauge("rotations_failing", "Of these, keys whose last try failed"),
             operations,
             latency,
             registry,
@@ -79,6 +85,14 @@ impl Metrics {
         };
         self.operations.get_or_create(&Operation { action, result }).inc();
         self.latency.get_or_create(&OfAction { action }).observe(elapsed.as_secs_f64());
+    }
+
+    /// What a round of the schedule came to.
+    pub(crate) fn schedule(&self, leads: bool, overdue: usize, failing: usize) {
+        let size = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
+        self.rotation_leader.set(i64::from(leads));
+        self.rotations_overdue.set(size(overdue));
+        self.rotations_failing.set(size(failing));
     }
 
     pub(crate) fn text(&self, hierarchy: &HierarchyHealth, audit: &AuditHealth) -> String {

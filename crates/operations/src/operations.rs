@@ -16,7 +16,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::{
     Caller, LocalKms, alerts::Alerts, campaigns::Campaigns, emergency::Owed, metrics::Metrics,
-    policy_in_force::PolicyInForce, readiness::ReadinessCache, usage::Usage,
+    policy_in_force::PolicyInForce, readiness::ReadinessCache, schedule::Schedule, usage::Usage,
 };
 
 /// The service without its doors.
@@ -25,6 +25,7 @@ pub struct Operations {
     pub(crate) hierarchy: Arc<Hierarchy>,
     pub(crate) campaigns: Campaigns,
     pub(crate) usage: Usage,
+    pub(crate) schedule: Schedule,
     pub(crate) policy: ArcSwap<PolicyInForce>,
     pub(crate) audit: AuditLog,
     pub(crate) hasher: KeyedHasher,
@@ -80,6 +81,7 @@ impl Operations {
             alerts: Alerts::start(),
             owed: Owed::default(),
             campaigns,
+            schedule: Schedule::new()?,
             usage: Usage::start(Arc::clone(&hierarchy)),
             hierarchy,
             policy,
@@ -131,6 +133,7 @@ impl Operations {
             tracing::warn!(%error, "changes made in an emergency are recorded at the next start");
         }
         self.usage.stop().await;
+        self.schedule.resign(&self.hierarchy).await;
         if let Err(error) = self.record_event(ServiceEvent::Stopping, None).await {
             tracing::warn!(%error, "the stop could not be recorded");
         }

@@ -44,7 +44,7 @@ impl LocalKms {
         }
         self.operations().alerts.raise(Alert {
             what: "a key is quarantined",
-            key: request.key.clone(),
+            key: Some(request.key.clone()),
             by: self.caller().principal.clone(),
             request: self.caller().request,
         });

@@ -1,12 +1,12 @@
 //! What the service does by itself, every few seconds: wipe expired keys, pay the log what it is owed,
-//! replace what a quarantine stopped, destroy what is due.
+//! replace what a quarantine stopped, rotate and destroy what is due.
 
 use std::sync::Arc;
 
 use claviger_kms::{Action, KmsError, Result};
 use claviger_policy::{Permit, action};
 
-use crate::{Caller, LocalKms, Operations};
+use crate::{Caller, Clocks, LocalKms, Operations};
 
 impl Operations {
     /// One round; to be called every few seconds. Whatever fails is logged and tried again in the next.
@@ -14,12 +14,21 @@ impl Operations {
     /// # Errors
     /// [`KmsError::Unavailable`] when the operating system gives no random bytes.
     pub async fn keep_up(self: &Arc<Self>) -> Result<(), KmsError> {
+        self.keep_up_at(Clocks::now()).await
+    }
+
+    /// The same, for a schedule that reads these clocks.
+    ///
+    /// # Errors
+    /// As [`keep_up`](Self::keep_up).
+    pub async fn keep_up_at(self: &Arc<Self>, clocks: Clocks) -> Result<(), KmsError> {
         self.hierarchy.sweep();
         let service = self.local_kms(Caller::of_schedule()?);
         if let Err(error) = self.pay_the_log().await {
             tracing::warn!(%error, "changes made in an emergency are still not in the audit log");
         }
         service.replace_all_stopped().await;
+        service.keep_schedule(clocks).await;
         service.destroy_due().await;
         Ok(())
     }

@@ -4,4 +4,5 @@ pub(crate) mod check;
 pub(crate) mod completion;
 pub(crate) mod dev;
 pub(crate) mod root;
+mod root_rotate;
 pub(crate) mod serve;

@@ -41,6 +41,8 @@ mod refusals_token;
 #[cfg(test)]
 mod reload;
 #[cfg(test)]
+mod root_rotation;
+#[cfg(test)]
 mod secrets;
 #[cfg(test)]
 mod supervision;

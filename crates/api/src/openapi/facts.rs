@@ -1,7 +1,7 @@
 //! What a handler's types say about its operation.
 
 use axum::extract::State;
-use claviger_kms::ListKeys;
+use claviger_kms::{ListKeys, ListRotations};
 use utoipa::{
     PartialSchema, ToSchema,
     openapi::{
@@ -18,7 +18,7 @@ use crate::{
     json::{BatchBody, Items, Json, Reply},
     keys::{At, Page},
     openapi::OpenApiJson,
-    problem, usage,
+    problem, rotation, usage,
 };
 
 /// Parameters, bodies and replies of one operation.
@@ -175,6 +175,12 @@ impl<T: ToSchema> Input for Items<T> {
     fn describe(facts: &mut Facts) {
         facts.takes_body::<BatchBody<T>>();
         facts.is_batch = true;
+    }
+}
+
+impl Input for rotation::Asked {
+    fn describe(facts: &mut Facts) {
+        facts.takes_query::<ListRotations>();
     }
 }
 

@@ -45,7 +45,8 @@ async fn every_operation_takes_and_gives_what_the_document_says() {
     let service = Service::start().await;
     let mut api = Witness::of(&service).await;
     let details = json!({"description": "card numbers", "owner": "pay", "tags": {"pci": "yes"}});
-    api.post("create_key", json!({"key": "eu", "details": details})).await;
+    let region = json!({"key": "eu", "details": details, "rotation_period": "90d"});
+    api.post("create_key", region).await;
     let key = json!({"key": "eu/pay", "purpose": "encryption", "protection": "memory",
                      "idempotency_key": "a-1"});
     api.post("create_key", key).await;
@@ -122,6 +123,15 @@ async fn lives_a_whole_life(service: &Service, api: &mut Witness) {
     api.get("describe_campaign", &format!("/v1/campaigns/{id}")).await;
     api.get("list_campaigns", "/v1/campaigns?key=eu/pay").await;
     api.get("key_usage", "/v1/usage/eu/pay").await;
+    for period in [json!({"period": "never"}), json!({"period": "30d"}), json!({})] {
+        let mut asked = period;
+        asked["key"] = json!("eu/pay");
+        api.post("set_rotation", asked).await;
+    }
+    let page = api.get("list_rotations", "/v1/rotations?under=eu&limit=1").await;
+    assert_eq!((&page["next"], &page["keys"][0]["period"]), (&json!("eu"), &json!("90d")));
+    let page = api.get("list_rotations", "/v1/rotations?after=eu&within_days=90").await;
+    assert_eq!(page["keys"][0]["period_of"], "eu");
 
     api.post("quarantine", json!({"key": "eu/pay", "reason": "misuse-suspected"})).await;
     let key = json!({"key": "eu/pay"});
@@ -194,6 +204,12 @@ async fn what_is_outside_a_limit_is_refused_by_schema_and_service_alike() {
     api.refused_by_both("create_key", &tags(json!({"a".repeat(129): "b"}))).await;
     api.refused_by_both("create_key", &tags(entries(33))).await;
     api.post("create_key", tags(entries(32))).await;
+    for bad in ["0d", "3651d", "9999d", "90", "01d", "1w", "Never", ""] {
+        let asked = json!({"key": "eu", "period": bad});
+        api.refused_by_both("set_rotation", &asked).await;
+        api.refused_by_both("create_key", &json!({"key": "us", "rotation_period": bad})).await;
+    }
+    api.refused_by_both("set_rotation", &json!({"key": "eu", "every": "90d"})).await;
     for version in [json!(0), json!(-1), json!(4_294_967_296_u64), json!("1"), json!(1.5)] {
         api.refused_by_both("rotate", &json!({"key": "eu", "version": version})).await;
         api.refused_by_both("set_primary", &json!({"key": "eu", "version": version})).await;
@@ -243,6 +259,7 @@ async fn every_refusal_is_one_that_the_document_names() {
     api.refused("set_primary", &version(7), "not-found").await;
     api.refused("disable_version", &version(1), "key-unusable").await;
     api.refused("rotate", &json!({"key": "us"}), "not-found").await;
+    api.refused("set_rotation", &json!({"key": "us"}), "not-found").await;
     api.refused("data_key", &json!({"key": "us"}), "not-found").await;
     api.refused("encrypt", &value("us"), "not-found").await;
     let sealed = api.post("encrypt", value("eu")).await;
@@ -267,6 +284,7 @@ async fn whoever_may_do_nothing_reads_the_document_and_is_denied_as_it_says() {
         ("create_key", json!({"key": "eu"})),
         ("create_version", json!({"key": "eu"})),
         ("rotate", json!({"key": "eu"})),
+        ("set_rotation", json!({"key": "eu"})),
         ("set_primary", json!({"key": "eu", "version": 1})),
         ("enable_version", json!({"key": "eu", "version": 1})),
         ("disable_version", json!({"key": "eu", "version": 1})),

@@ -4,7 +4,7 @@ use clap::Subcommand;
 use claviger_client::Client;
 use claviger_kms::KeyMetadata;
 
-use super::{key_change, key_create, key_lifecycle, key_see};
+use super::{key_change, key_create, key_lifecycle, key_see, rotation};
 use crate::{
     error::Result,
     reply::{Lines, Reply, printable, table},
@@ -21,6 +21,7 @@ pub(crate) enum KeyCommand {
     Rotate(key_change::RotateArguments),
     CreateVersion(key_change::CreateVersionArguments),
     SetPrimary(key_change::SetPrimaryArguments),
+    SetRotation(rotation::SetRotationArguments),
     Enable(key_change::EnableArguments),
     Disable(key_change::DisableArguments),
     Quarantine(key_lifecycle::QuarantineArguments),
@@ -42,6 +43,7 @@ pub(crate) async fn run(session: &Session, client: &Client, command: KeyCommand)
             key_change::create_version(session, arguments).await
         }
         KeyCommand::SetPrimary(arguments) => key_change::set_primary(session, arguments).await,
+        KeyCommand::SetRotation(arguments) => rotation::set(client, arguments).await,
         KeyCommand::Enable(arguments) => key_change::enable(session, client, arguments).await,
         KeyCommand::Disable(arguments) => key_change::disable(session, client, arguments).await,
         KeyCommand::Quarantine(arguments) => key_lifecycle::quarantine(client, arguments).await,
@@ -68,6 +70,9 @@ pub(crate) fn reply_of(key: &KeyMetadata) -> Result<Reply> {
         .with_text("owner", &key.details.owner);
     for (name, value) in &key.details.tags {
         lines = lines.with("tag", format!("{name}={value}"));
+    }
+    if let Some(period) = key.rotation_period {
+        lines = lines.with("rotates every", period);
     }
     if let Some(facts) = &key.quarantine {
         let by = facts.by.as_str();
@@ -99,6 +104,7 @@ Examples:
   claviger key create us-east-1/payments --owner payments-team --tag tier=1
   claviger key tree us-east-1
   claviger key rotate us-east-1/payments
+  claviger key set-rotation us-east-1 --every 90d
   claviger key disable us-east-1/payments 1
   claviger key quarantine us-east-1/payments --reason misuse-suspected
   claviger key destroy us-east-1/payments 1 --days 14

@@ -1,7 +1,9 @@
 //! `claviger key create`, and the name that makes repeating a creating request safe.
 
 use clap::Args;
-use claviger_kms::{CreateKey, IdempotencyKey, KeyDetails, KeyPath, KmsError, RequestId};
+use claviger_kms::{
+    CreateKey, IdempotencyKey, KeyDetails, KeyPath, KmsError, RequestId, RotationPeriod,
+};
 
 use super::key::reply_of;
 use crate::{
@@ -27,6 +29,9 @@ pub(crate) struct CreateArguments {
     /// A tag; repeat for more
     #[arg(long = "tag", value_name = "NAME=VALUE", value_parser = parse_pair)]
     tags: Vec<(String, String)>,
+    /// Get a new primary version every so many days, such as 90d, or never; else as the keys above say
+    #[arg(long, value_name = "PERIOD")]
+    rotate_every: Option<RotationPeriod>,
     #[command(flatten)]
     name: RequestName,
 }
@@ -50,7 +55,7 @@ impl RequestName {
 }
 
 pub(crate) async fn run(session: &Session, arguments: CreateArguments) -> Result<Reply> {
-    let CreateArguments { key, description, owner, tags, name } = arguments;
+    let CreateArguments { key, description, owner, tags, rotate_every, name } = arguments;
     let mut details = KeyDetails { description, owner, ..KeyDetails::default() };
     for (tag, value) in tags {
         if details.tags.contains_key(&tag) {
@@ -60,7 +65,12 @@ pub(crate) async fn run(session: &Session, arguments: CreateArguments) -> Result
     }
     details.check()?;
     let name = name.or_random()?;
-    let request = CreateKey { details, idempotency_key: Some(name.clone()), ..CreateKey::at(key) };
+    let request = CreateKey {
+        details,
+        rotation_period: rotate_every,
+        idempotency_key: Some(name.clone()),
+        ..CreateKey::at(key)
+    };
     let made = session.service.create_key(request).await.map_err(|e| with_name(e, &name))?;
     reply_of(&made)
 }
@@ -79,7 +89,7 @@ pub(crate) fn with_name(error: KmsError, name: &IdempotencyKey) -> CliError {
 
 const EXAMPLES: &str = "\
 Examples:
-  claviger key create us-east-1
+  claviger key create us-east-1 --rotate-every 90d
   claviger key create us-east-1/payments --description \"card numbers\" --owner payments-team";
 
 #[cfg(test)]
@@ -93,6 +103,7 @@ mod tests {
             description: "cards".to_owned(),
             owner: "team".to_owned(),
             tags: vec![("tier".to_owned(), "1".to_owned())],
+            rotate_every: None,
             name: RequestName::default(),
         }
     }

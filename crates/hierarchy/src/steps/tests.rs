@@ -46,7 +46,7 @@ pub(crate) fn key(versions: u32) -> KeyRecord {
         protection: Protection::Memory,
         state: KeyState::Active,
         details: KeyDetails::default(),
-        rotation_period_days: None,
+        rotation_period: None,
         primary: None,
         epoch: 1,
         quarantine: None,

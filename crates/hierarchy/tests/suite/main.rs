@@ -9,6 +9,7 @@ mod faults;
 mod lifecycle;
 mod memory;
 mod quarantine;
+mod root_rotation;
 mod versions;
 
 use std::{path::PathBuf, sync::Arc};

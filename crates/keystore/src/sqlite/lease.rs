@@ -2,7 +2,8 @@
 //!
 //! They end by the wall clock. That is enough here: one process has the store, so all holders read one
 //! clock, and a clock that jumps makes work be done twice or late, never wrongly, because every write
-//! is a compare-and-swap.
+//! is a compare-and-swap. A lease that ends further ahead than any term was written by a clock that has
+//! gone back since, and counts as ended.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -18,18 +19,28 @@ pub(super) fn lease(
     term: Duration,
 ) -> Result<bool, Failure> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let expires_at = now.saturating_add(term);
+    let expires_at = now.saturating_add(term.min(LONGEST));
     let changed = connection
         .prepare_cached(
             "INSERT INTO lease (name, holder, expires_at_ms) VALUES (?1, ?2, ?3)
              ON CONFLICT DO UPDATE SET holder = excluded.holder,
                  expires_at_ms = excluded.expires_at_ms
-             WHERE holder = excluded.holder OR expires_at_ms <= ?4",
+             WHERE holder = excluded.holder OR expires_at_ms <= ?4
+                 OR expires_at_ms > ?5",
         )?
-        .execute(params![name, holder, milliseconds(expires_at), milliseconds(now)])?;
+        .execute(params![
+            name,
+            holder,
+            milliseconds(expires_at),
+            milliseconds(now),
+            milliseconds(now.saturating_add(LONGEST))
+        ])?;
     Ok(changed == 1)
 }
 
 fn milliseconds(since_epoch: Duration) -> i64 {
     i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX)
 }
+
+/// The longest term.
+const LONGEST: Duration = Duration::from_secs(3600);

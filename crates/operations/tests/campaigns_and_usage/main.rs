@@ -1,4 +1,5 @@
-//! Campaigns and usage counters over a real token, store and audit log, started as often as a test needs.
+//! Campaigns, usage counters and rotation by schedule over a real token, store and audit log, started as
+//! often as a test needs.
 
 #![expect(
     clippy::unwrap_used,
@@ -8,6 +9,7 @@
 
 mod campaigns;
 mod faults;
+mod schedule;
 mod usage;
 
 use std::{
@@ -50,7 +52,7 @@ keys = ["us/**"]
 
 /// A token after its ceremony, and a folder for store and log.
 struct Bench {
-    _hsm: SoftHsm,
+    hsm: SoftHsm,
     token: Arc<dyn Token>,
     folder: tempfile::TempDir,
     crashes: AtomicU32,
@@ -61,7 +63,7 @@ impl Bench {
         let hsm = SoftHsm::new();
         let token = Arc::new(Pkcs11Token::open(&hsm.token_config()).unwrap());
         let folder = tempfile::tempdir().unwrap();
-        let bench = Self { _hsm: hsm, token, folder, crashes: AtomicU32::new(0) };
+        let bench = Self { hsm, token, folder, crashes: AtomicU32::new(0) };
         init_root(bench.token.as_ref(), bench.store().as_ref()).await.unwrap();
         bench
     }

@@ -9,7 +9,10 @@ use claviger_hierarchy::{RootSummary, accept_restore, init_root, verify_root};
 use claviger_kms::{ErrorCode, Principal, RequestId};
 use claviger_service::{config::Config, parts};
 
-use crate::logging::{self, answer};
+use crate::{
+    commands::root_rotate,
+    logging::{self, answer},
+};
 
 /// The root key in the token.
 #[derive(Debug, Subcommand)]
@@ -20,6 +23,11 @@ pub(crate) enum Root {
     Verify(Output),
     /// Try what the token can do, with throw-away objects, and say what came of it.
     Report(Output),
+    /// Make a further root key and move the regions under it; with the service stopped. Repeated after an
+    /// interruption it goes on where it was.
+    Rotate(Output),
+    /// Destroy the former root keys that no region is wrapped by any more; with the service stopped.
+    Prune(root_rotate::Prune),
     /// After the key store was restored from a backup: take it as the newest state.
     AcceptRestore(AcceptRestore),
 }
@@ -29,7 +37,7 @@ pub(crate) enum Root {
 pub(crate) struct Output {
     /// Answer in JSON.
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
 }
 
 /// What is being accepted.
@@ -51,6 +59,8 @@ pub(crate) fn run(root: &Root, config: &Path) -> Result<()> {
             Root::Init(output) => init(&config, output).await,
             Root::Verify(output) => verify(&config, output).await,
             Root::Report(output) => report(&config, output).await,
+            Root::Rotate(output) => root_rotate::rotate(&config, output).await,
+            Root::Prune(prune) => root_rotate::prune(&config, prune).await,
             Root::AcceptRestore(accept) => accept_restored(&config, accept).await,
         }
     })
@@ -148,7 +158,7 @@ async fn accept_restored(config: &Config, accept: &AcceptRestore) -> Result<()> 
 }
 
 /// Records what the person at the keyboard, as the kernel knows him, is about to do.
-async fn intent(audit: &AuditLog, event: ServiceEvent) -> Result<Entry> {
+pub(super) async fn intent(audit: &AuditLog, event: ServiceEvent) -> Result<Entry> {
     let request = RequestId::make_random()?;
     let mut entry = Entry::intent(request, event, AuditDecision::Internal);
     entry.principal = Some(Principal::of_uid(rustix::process::getuid().as_raw()));
@@ -158,7 +168,11 @@ async fn intent(audit: &AuditLog, event: ServiceEvent) -> Result<Entry> {
 }
 
 /// Records what came of it, with the generation that the store has from now on, and closes the log.
-async fn outcome(audit: &AuditLog, intent: &Entry, made: Option<&RootSummary>) -> Result<()> {
+pub(super) async fn outcome(
+    audit: &AuditLog,
+    intent: &Entry,
+    made: Option<&RootSummary>,
+) -> Result<()> {
     let result = match made {
         Some(_) => AuditResult::Done,
         None => AuditResult::Failed(ErrorCode::Unavailable),
@@ -170,12 +184,15 @@ async fn outcome(audit: &AuditLog, intent: &Entry, made: Option<&RootSummary>) -
     Ok(())
 }
 
-fn print_summary(summary: &RootSummary) {
+pub(super) fn print_summary(summary: &RootSummary) {
     answer(format_args!("fingerprint     {}", summary.fingerprint));
     answer(format_args!("root version    {}", summary.root_version));
     answer(format_args!("token object    {}", summary.root_object));
     answer(format_args!("key store       {}", summary.store_id));
     answer(format_args!("generation      {}", summary.generation));
+    for former in &summary.former {
+        answer(format_args!("former root     {}, object {}", former.version, former.object));
+    }
     match &summary.checkpoint_public_key {
         Some(key) => answer(format_args!("audit signature {key}")),
         None => answer("audit signature none: the token makes no ECDSA P-256 keys"),
@@ -185,7 +202,7 @@ fn print_summary(summary: &RootSummary) {
     }
 }
 
-fn print_json(value: &impl serde::Serialize) -> Result<()> {
+pub(super) fn print_json(value: &impl serde::Serialize) -> Result<()> {
     answer(serde_json::to_string_pretty(value)?);
     Ok(())
 }

@@ -34,6 +34,7 @@ impl Key {
             state: KeyState::Active,
             primary: None,
             details,
+            rotation_period: None,
             made_at: Timestamp::now(),
             epoch: 0,
             quarantine: None,
