@@ -16,7 +16,7 @@ use crate::{
     caller::Kms,
     campaigns,
     door::Door,
-    health,
+    evidence, health,
     json::{Json, Reply},
     keys, lifecycle, openapi,
     problem::Result,
@@ -85,6 +85,7 @@ pub(crate) fn routes() -> Vec<Route> {
     routes.extend(lifecycle::routes());
     routes.extend(campaigns::routes());
     routes.push(usage::route());
+    routes.push(evidence::route());
     routes
 }
 

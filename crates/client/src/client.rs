@@ -1,6 +1,8 @@
 //! The client: the two listeners it knows, and how a typed request becomes a call.
 
-use claviger_kms::{Capabilities, KeyPath, KeyUsage, KmsError, Result, WipedBuffer};
+use claviger_kms::{
+    Capabilities, Evidence, KeyPath, KeyUsage, KmsError, Result, SubmitEvidence, WipedBuffer,
+};
 use http::Method;
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -52,6 +54,15 @@ impl Client {
     /// [`KmsError::NotFound`], [`KmsError::Unavailable`].
     pub async fn key_usage(&self, key: &KeyPath) -> Result<KeyUsage> {
         self.look(format!("/v1/usage/{key}")).await
+    }
+
+    /// Submits evidence that nothing needs a disabled version. Needs the admin socket.
+    ///
+    /// # Errors
+    /// [`KmsError::KeyUnusable`] naming every rule that is not met; [`KmsError::Unsupported`] without an admin
+    /// socket, [`KmsError::Invalid`], [`KmsError::Denied`], [`KmsError::NotFound`], [`KmsError::Unavailable`].
+    pub async fn submit_evidence(&self, request: &SubmitEvidence) -> Result<Evidence> {
+        self.manage("evidence", request, Repeat::Never).await
     }
 
     /// Reads from the admin socket.

@@ -125,6 +125,7 @@ impl Hierarchy {
                 abandoned: stopped.abandoned,
                 primary: record.primary,
                 notice: None,
+                cut_off: Vec::new(),
             });
         }
         Ok(QuarantineReport { dry_run: true, keys, notices: Vec::new() })
