@@ -87,6 +87,13 @@ pub(crate) enum Command {
     /// Move many envelopes to the newest key version, in databases and directories
     #[command(subcommand, after_help = commands::campaign::EXAMPLES)]
     Campaign(commands::campaign::CampaignCommand),
+    Census(commands::census::CensusArguments),
+    /// Keep envelopes under an old version from being written
+    #[command(subcommand, after_help = commands::gate::EXAMPLES)]
+    Gate(commands::gate::GateCommand),
+    /// Show that nothing needs a version, before it is destroyed
+    #[command(subcommand, after_help = commands::evidence::EXAMPLES)]
+    Evidence(commands::evidence::EvidenceCommand),
     /// The health of the service, from its admin socket
     Status,
     Usage(commands::usage::UsageArguments),

@@ -7,7 +7,9 @@ mod sqlite;
 use std::sync::Arc;
 
 pub use files::Files;
+pub(crate) use postgres::PostgresGate;
 pub use postgres::PostgresTable;
+pub(crate) use sqlite::SqliteGate;
 pub use sqlite::SqliteTable;
 
 use crate::{CampaignFile, Result, Source, SourceError, SourceKind, SourceSettings};

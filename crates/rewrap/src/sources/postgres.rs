@@ -5,6 +5,7 @@
 //! bytes stand. Known limit: connections are not encrypted; `sslmode=require` is refused.
 
 mod connections;
+mod gate;
 mod shape;
 
 use async_trait::async_trait;
@@ -16,6 +17,7 @@ use crate::{
     campaign_file::Table,
 };
 use connections::Connections;
+pub(crate) use gate::PostgresGate;
 use shape::Shape;
 
 /// The envelopes of one column.
