@@ -16,7 +16,7 @@ use crate::{
     caller::Kms,
     campaigns,
     door::Door,
-    health,
+    evidence, health,
     json::{Json, Reply},
     keys, lifecycle, openapi,
     problem::Result,
@@ -87,6 +87,7 @@ pub(crate) fn routes() -> Vec<Route> {
     routes.extend(campaigns::routes());
     routes.push(usage::route());
     routes.extend(rotation::routes());
+    routes.push(evidence::route());
     routes
 }
 

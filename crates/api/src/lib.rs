@@ -6,6 +6,7 @@ mod caller;
 mod campaigns;
 mod data;
 mod door;
+mod evidence;
 mod health;
 mod json;
 mod keys;

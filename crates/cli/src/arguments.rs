@@ -90,6 +90,13 @@ pub(crate) enum Command {
     /// See when keys rotate by themselves
     #[command(subcommand, after_help = commands::rotation::EXAMPLES)]
     Rotation(commands::rotation::RotationCommand),
+    Census(commands::census::CensusArguments),
+    /// Keep envelopes under an old version from being written
+    #[command(subcommand, after_help = commands::gate::EXAMPLES)]
+    Gate(commands::gate::GateCommand),
+    /// Show that nothing needs a version, before it is destroyed
+    #[command(subcommand, after_help = commands::evidence::EXAMPLES)]
+    Evidence(commands::evidence::EvidenceCommand),
     /// The health of the service, from its admin socket
     Status,
     Usage(commands::usage::UsageArguments),

@@ -2,11 +2,14 @@
 
 pub(crate) mod campaign;
 pub(crate) mod cat;
+pub(crate) mod census;
 pub(crate) mod completion;
 pub(crate) mod data_key;
 pub(crate) mod decrypt;
 pub(crate) mod encrypt;
+pub(crate) mod evidence;
 pub(crate) mod explain;
+pub(crate) mod gate;
 pub(crate) mod inspect;
 pub(crate) mod key;
 pub(crate) mod key_change;
@@ -47,6 +50,9 @@ pub(crate) async fn run(
         Command::Approve(arguments) => key_lifecycle::approve(client, arguments).await.map(Some),
         Command::Campaign(command) => campaign::run(session, client, command).await,
         Command::Rotation(command) => rotation::run(client, command).await.map(Some),
+        Command::Census(arguments) => census::run(session, arguments).await.map(|()| None),
+        Command::Gate(command) => gate::run(session, command).await.map(Some),
+        Command::Evidence(command) => evidence::run(session, client, command).await.map(Some),
         Command::Status => status::run(client).await.map(Some),
         Command::Usage(arguments) => usage::run(client, arguments).await.map(Some),
         Command::Reload(_) => reload::run(client).await.map(Some),

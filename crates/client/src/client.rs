@@ -1,7 +1,8 @@
 //! The client: the two listeners it knows, and how a typed request becomes a call.
 
 use claviger_kms::{
-    Capabilities, KeyPath, KeyUsage, KmsError, ListRotations, Result, RotationPage, WipedBuffer,
+    Capabilities, Evidence, KeyPath, KeyUsage, KmsError, ListRotations, Result, RotationPage,
+    SubmitEvidence, WipedBuffer,
 };
 use http::Method;
 use serde::{Serialize, de::DeserializeOwned};
@@ -72,6 +73,15 @@ impl Client {
         ];
         let query = parts.into_iter().flatten().collect::<Vec<_>>().join("&");
         self.look(format!("/v1/rotations?{query}")).await
+    }
+
+    /// Submits evidence that nothing needs a disabled version. Needs the admin socket.
+    ///
+    /// # Errors
+    /// [`KmsError::KeyUnusable`] naming every rule that is not met; [`KmsError::Unsupported`] without an admin
+    /// socket, [`KmsError::Invalid`], [`KmsError::Denied`], [`KmsError::NotFound`], [`KmsError::Unavailable`].
+    pub async fn submit_evidence(&self, request: &SubmitEvidence) -> Result<Evidence> {
+        self.manage("evidence", request, Repeat::Never).await
     }
 
     /// Reads from the admin socket.

@@ -8,11 +8,14 @@ use std::time::Duration;
 use claviger_keystore::{KeyRecord, Material, VersionRecord};
 use claviger_kms::{
     KeyMetadata, KeyPath, KeyState, KeyVersion, KmsError, RequestId, Result, ScheduleDestroy,
-    Timestamp, VersionState,
+    Timestamp, VersionMetadata, VersionState,
 };
 use claviger_policy::{Permit, action};
 
-use crate::{TwoPersons, Written, emergency, hierarchy::Hierarchy, steps, versions::grounds};
+use crate::{
+    StandingEvidence, TwoPersons, Written, emergency, hierarchy::Hierarchy, steps,
+    versions::grounds,
+};
 
 /// How long a day is: one day, or less where a developer watches a schedule go by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,7 +109,7 @@ impl Hierarchy {
         permit: Permit<action::Destroy>,
         request: &ScheduleDestroy,
         second: Option<TwoPersons>,
-        evidence: Option<String>,
+        evidence: Option<StandingEvidence>,
     ) -> Result<Written> {
         request.check()?;
         let path = permit.key();
@@ -119,17 +122,27 @@ impl Hierarchy {
                     return Ok(());
                 }
                 self.check_unneeded(record, request.version)?;
+                if let Some(evidence) = &evidence {
+                    evidence.check(record, request.version)?;
+                }
                 let now = Timestamp::now();
                 let at = now + self.pace.days(request.days);
                 steps::schedule_destroy(record, request.version, at, grounds, now)?;
                 let found = record.versions.iter_mut().find(|v| v.number == request.version);
                 if let Some(found) = found {
-                    found.evidence.clone_from(&evidence);
+                    found.evidence = evidence.as_ref().map(|evidence| evidence.id.to_string());
                 }
                 Ok(())
             })
             .await?;
         Ok(Written::new(with_copies(&record, request.version), changes))
+    }
+
+    /// A version's facts. Says nothing of whether the caller may know.
+    #[must_use]
+    pub fn version_of(&self, key: &KeyPath, version: KeyVersion) -> Option<VersionMetadata> {
+        let metadata = self.tree().at(key)?.metadata();
+        metadata.versions.into_iter().find(|found| found.version == version)
     }
 
     /// Whether the destruction of a version is scheduled. Says nothing of whether the caller may know.

@@ -126,6 +126,7 @@ impl Hierarchy {
                 abandoned: stopped.abandoned,
                 primary: record.primary,
                 notice: None,
+                cut_off: Vec::new(),
             });
         }
         Ok(QuarantineReport { dry_run: true, keys, notices: Vec::new() })

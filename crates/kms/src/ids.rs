@@ -108,6 +108,11 @@ uuid_id!(
     CampaignId,
     "a campaign id"
 );
+uuid_id!(
+    /// The identity of evidence that nothing needs a version, in the key's record.
+    EvidenceId,
+    "an evidence id"
+);
 
 /// The number of a key version: 1 for the first, one more for each further one, never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

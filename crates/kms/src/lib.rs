@@ -8,6 +8,7 @@ mod context;
 mod data_messages;
 mod derivation;
 mod error;
+mod evidence_messages;
 mod explanation;
 mod ids;
 mod key_messages;
@@ -39,9 +40,13 @@ pub use data_messages::{
 };
 pub use derivation::{Derivation, Role, Salt};
 pub use error::{ErrorCode, KmsError, Result};
+pub use evidence_messages::{
+    Attestation, Evidence, GateFacts, ScanFacts, SourceFacts, SubmitEvidence,
+};
 pub use explanation::Explanation;
 pub use ids::{
-    ApprovalId, CampaignId, EnvelopeId, IdempotencyKey, KeyId, KeyVersion, RequestId, StoreId,
+    ApprovalId, CampaignId, EnvelopeId, EvidenceId, IdempotencyKey, KeyId, KeyVersion, RequestId,
+    StoreId,
 };
 pub use jiff::Timestamp;
 pub use key_messages::{
@@ -50,8 +55,8 @@ pub use key_messages::{
 };
 pub use key_path::KeyPath;
 pub use lifecycle_messages::{
-    Approval, Approve, KeyLifecycle, KeyRequest, QuarantineFacts, QuarantineKey, QuarantineReason,
-    QuarantineReport, QuarantinedKey, ScheduleDestroy,
+    Approval, Approve, CutOff, KeyLifecycle, KeyRequest, QuarantineFacts, QuarantineKey,
+    QuarantineReason, QuarantineReport, QuarantinedKey, ScheduleDestroy,
 };
 pub use principal::Principal;
 pub use purpose::{Protection, Purpose};

@@ -116,6 +116,25 @@ pub struct QuarantinedKey {
     /// Why there is no new primary version yet, or what else is left to do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub notice: Option<String>,
+    /// In a dry run: who has used the versions that would be stopped.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cut_off: Vec<CutOff>,
+}
+
+/// A caller of a version that would be stopped.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct CutOff {
+    /// The version.
+    pub version: KeyVersion,
+    /// Who; none for all callers beyond those that are counted by name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub principal: Option<Principal>,
+    /// The last use was not later than this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime))]
+    pub last_used: Option<Timestamp>,
 }
 
 /// Facts of the last quarantine of a key.

@@ -15,8 +15,8 @@ use utoipa::{
 
 use crate::{
     Action, ApprovalId, CampaignId, CampaignName, Ciphertext, Cursor, DataKey, Encrypted,
-    EncryptionContext, EnvelopeId, IdempotencyKey, KeyId, KeyPath, KeyVersion, Principal,
-    RotationPeriod, SecretKey,
+    EncryptionContext, EnvelopeId, EvidenceId, IdempotencyKey, KeyId, KeyPath, KeyVersion,
+    Principal, RotationPeriod, SecretKey,
 };
 
 impl ToSchema for KeyPath {}
@@ -86,6 +86,14 @@ impl ToSchema for ApprovalId {}
 impl PartialSchema for ApprovalId {
     fn schema() -> RefOr<Schema> {
         uuid("The identity of an approval: follows from who asked for exactly what.")
+    }
+}
+
+impl ToSchema for EvidenceId {}
+
+impl PartialSchema for EvidenceId {
+    fn schema() -> RefOr<Schema> {
+        uuid("The identity of evidence, as the key's record names it.")
     }
 }
 

@@ -82,6 +82,17 @@ impl VersionUsage {
     }
 }
 
+impl CallerUsage {
+    /// The last attempt of any kind, refused ones too, was not later than this.
+    #[must_use]
+    pub fn last(&self) -> Option<Timestamp> {
+        [self.wraps, self.unwraps, self.rewraps, self.refused]
+            .iter()
+            .filter_map(|uses| uses.last)
+            .max()
+    }
+}
+
 impl Uses {
     /// Most by which one crash makes a count too high.
     pub const BLOCK: u64 = 1024;

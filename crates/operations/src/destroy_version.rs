@@ -1,4 +1,4 @@
-//! Schedule the destruction of a version, cancel it, and carry it out at its time.
+//! Schedule the destruction of a version, cancel it, and carry it out at its time, or call it off.
 
 use claviger_kms::{
     Action, KeyMetadata, KeyPath, KeyVersion, Result, ScheduleDestroy, Timestamp, VersionRequest,
@@ -25,7 +25,12 @@ impl LocalKms {
             } else {
                 None
             };
-            hierarchy.schedule_destroy(permit, &request, second, None).await
+            let evidence = if request.shred || hierarchy.is_scheduled(&request.key, version) {
+                None
+            } else {
+                self.standing_evidence(&permit, &request).await?
+            };
+            hierarchy.schedule_destroy(permit, &request, second, evidence).await
         })
         .await
     }
@@ -44,11 +49,27 @@ impl LocalKms {
     /// Destroys what is due; what cannot be destroyed yet stays scheduled and is tried again.
     pub(crate) async fn destroy_due(&self) {
         let due = self.operations().hierarchy.due_for_destruction(Timestamp::now());
-        for (key, version, _evidence) in due {
-            if let Err(error) = self.destroy_one(&key, version).await {
+        for (key, version, evidence) in due {
+            let ended = self.end_of(&key, version, evidence.as_deref()).await;
+            if let Err(error) = ended {
                 tracing::warn!(%key, %version, %error, "a version that is due was not destroyed");
             }
         }
+    }
+
+    /// Destroys a version that is due, or calls it off if the evidence it rests on no longer holds.
+    async fn end_of(
+        &self,
+        key: &KeyPath,
+        version: KeyVersion,
+        evidence: Option<&str>,
+    ) -> Result<KeyMetadata> {
+        if let Some(id) = evidence
+            && let Some(why) = self.evidence_fails(key, version, id).await?
+        {
+            return self.call_off(key, version, &why).await;
+        }
+        self.destroy_one(key, version).await
     }
 
     async fn destroy_one(&self, key: &KeyPath, version: KeyVersion) -> Result<KeyMetadata> {

@@ -18,6 +18,7 @@ mod disable_version;
 mod emergency;
 mod enable_version;
 mod encrypt;
+mod evidence;
 mod key_state;
 mod lifecycle;
 mod list_keys;

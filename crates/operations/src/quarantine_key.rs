@@ -6,7 +6,7 @@
 use claviger_audit::AuditDecision;
 use claviger_hierarchy::QuarantineOrder;
 use claviger_kms::{
-    Action, EncryptionContext, KeyPath, KmsError, QuarantineKey, QuarantineReason,
+    Action, CutOff, EncryptionContext, KeyPath, KmsError, QuarantineKey, QuarantineReason,
     QuarantineReport, QuarantinedKey, Result,
 };
 use claviger_policy::{Permit, action};
@@ -39,8 +39,8 @@ impl LocalKms {
             idempotency_key: request.idempotency_key.clone(),
         };
         if request.dry_run {
-            let report = self.operations().hierarchy.would_stop(&permits, &order);
-            return Attempted { result: report, attempt }.recorded(self).await;
+            let result = self.foretold(&permits, &order).await;
+            return Attempted { result, attempt }.recorded(self).await;
         }
         self.operations().alerts.raise(Alert {
             what: "a key is quarantined",
@@ -61,6 +61,7 @@ impl LocalKms {
                 abandoned: stopped.abandoned,
                 primary: None,
                 notice: None,
+                cut_off: Vec::new(),
             });
         }
         for (permit, told) in permits.iter().zip(&mut keys) {
@@ -78,6 +79,35 @@ impl LocalKms {
         }
         notices.push("data keys already handed out cannot be called back".to_owned());
         Ok(QuarantineReport { dry_run: false, keys, notices })
+    }
+
+    /// What would be stopped, and who would be cut off, as far as that is counted.
+    async fn foretold(
+        &self,
+        permits: &[Permit<action::Quarantine>],
+        order: &QuarantineOrder,
+    ) -> Result<QuarantineReport> {
+        let operations = self.operations();
+        let mut report = operations.hierarchy.would_stop(permits, order)?;
+        for told in &mut report.keys {
+            let Some(id) = operations.hierarchy.id_of(&told.key) else { continue };
+            for &version in &told.stopped {
+                match operations.usage.of_version(id, version).await {
+                    Ok(usage) => told.cut_off.extend(usage.callers.into_iter().map(|caller| {
+                        CutOff { version, last_used: caller.last(), principal: caller.principal }
+                    })),
+                    Err(error) => {
+                        told.notice =
+                            Some(format!("who uses it cannot be told: its counters: {error}"));
+                    }
+                }
+            }
+        }
+        if order.drain {
+            let notice = "with drain they may still unwrap; only wrapping is cut off";
+            report.notices.push(notice.to_owned());
+        }
+        Ok(report)
     }
 
     /// The permits to stop this key, and those below it if asked, from the top down.
@@ -155,6 +185,7 @@ impl LocalKms {
                 abandoned: Vec::new(),
                 primary,
                 notice,
+                cut_off: Vec::new(),
             });
         }
         told

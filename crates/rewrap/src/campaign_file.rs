@@ -12,6 +12,7 @@ use std::{
     fs,
     ops::Range,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use claviger_kms::{CampaignMode, CampaignName, KeyPath, MAX_BATCH};
@@ -55,6 +56,9 @@ pub struct SourceSettings {
     pub name: CampaignName,
     /// What each envelope is bound to.
     pub context: Template,
+    /// The longest time a writer holds an envelope before it stands here: what evidence rests on where there is
+    /// no write gate.
+    pub max_hold: Option<Duration>,
     /// Of which kind it is.
     pub kind: SourceKind,
 }

@@ -42,6 +42,11 @@ impl Patience {
         }
     }
 
+    /// How long to go on before giving up.
+    pub(crate) fn longest(&self) -> Duration {
+        self.give_up
+    }
+
     /// Tries until it works, fails for good, time is up or `stop` is asked for; then the last error.
     pub(crate) async fn try_until<T, E: MayPass, F: Future<Output = Result<T, E>>>(
         &self,

@@ -10,7 +10,9 @@ use std::sync::Arc;
 pub use files::Files;
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 pub use objects::Objects;
+pub(crate) use postgres::PostgresGate;
 pub use postgres::PostgresTable;
+pub(crate) use sqlite::SqliteGate;
 pub use sqlite::SqliteTable;
 
 use crate::{CampaignFile, Result, Source, SourceError, SourceKind, SourceSettings};

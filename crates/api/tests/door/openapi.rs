@@ -1,8 +1,9 @@
 //! The OpenAPI document: complete, checked in, and true of real requests and replies.
 
-use std::{collections::BTreeSet, fs};
+use std::{collections::BTreeSet, fs, time::Duration};
 
-use claviger_kms::{ErrorCode, KeyLifecycle as _, MAX_BATCH};
+use claviger_hierarchy::Pace;
+use claviger_kms::{ErrorCode, KeyLifecycle as _, MAX_BATCH, Timestamp};
 use claviger_operations::Caller;
 use claviger_testkit::Service;
 use serde_json::{Value, json};
@@ -42,7 +43,8 @@ async fn the_document_that_is_served_is_the_one_checked_in() {
 
 #[tokio::test]
 async fn every_operation_takes_and_gives_what_the_document_says() {
-    let service = Service::start().await;
+    let (policy, pace) = (Service::permissive_policy(), Pace::faster(43_200));
+    let service = Service::start_at_pace(&policy, claviger_api::Limits::default(), pace).await;
     let mut api = Witness::of(&service).await;
     let details = json!({"description": "card numbers", "owner": "pay", "tags": {"pci": "yes"}});
     let region = json!({"key": "eu", "details": details, "rotation_period": "90d"});
@@ -139,6 +141,7 @@ async fn lives_a_whole_life(service: &Service, api: &mut Witness) {
     api.post("enable_key", key.clone()).await;
     api.post("retire_key", key).await;
     api.post("disable_version", json!({"key": "eu/pay", "version": 1})).await;
+    submits_evidence(service, api).await;
     let destroy = json!({"key": "eu/pay", "version": 1, "days": 30, "shred": true});
     api.refused("schedule_destroy", &destroy, "key-unusable").await;
     let second = Caller::in_process(Service::TLS_CALLER.parse().unwrap()).unwrap();
@@ -156,6 +159,28 @@ async fn lives_a_whole_life(service: &Service, api: &mut Witness) {
     let theirs = serde_json::from_value(theirs).unwrap();
     let asked = second.schedule_destroy(theirs).await.unwrap_err().to_string();
     api.post("approve", json!({"id": approval_in(&asked)})).await;
+}
+
+/// Evidence about version 1 of `eu/pay`: refused until the soak is over.
+async fn submits_evidence(service: &Service, api: &mut Witness) {
+    let usage = service.client().key_usage(&"eu/pay".parse().unwrap()).await.unwrap();
+    let (missing, _) = usage.versions[0].issued_and_rewrapped();
+    let closed = Timestamp::now();
+    let scan = |begun: u64| {
+        json!({"begun_at": closed + Duration::from_millis(begun),
+               "ended_at": closed + Duration::from_millis(begun + 1), "complete": true,
+               "scanned": 9, "holding": 0, "unreadable": 0, "others": 9})
+    };
+    let gate = json!({"closed_at": closed, "settled_at": closed, "definition": "0f".repeat(32)});
+    let attestation = json!({"completeness": "users is the only table", "backups_until": closed,
+                             "missing": missing});
+    let mut evidence = json!({"key": "eu/pay", "version": 1, "attestation": attestation,
+                              "sources": {"users": {"gate": gate, "scans": [scan(1), scan(3)]}}});
+    api.refused("submit_evidence", &evidence, "key-unusable").await;
+    tokio::time::sleep(DAY + Duration::from_millis(50)).await;
+    api.post("submit_evidence", evidence.clone()).await;
+    evidence["attestation"]["completeness"] = json!("");
+    api.refused("submit_evidence", &evidence, "invalid-request").await;
 }
 
 /// The approval that a refusal asks for.
@@ -324,3 +349,6 @@ fn base64(bytes: usize) -> String {
     let rest = if bytes % 3 == 1 { "AA==" } else { "" };
     "AAAA".repeat(bytes / 3) + rest
 }
+
+/// How long a day is where evidence soaks.
+const DAY: Duration = Duration::from_secs(2);

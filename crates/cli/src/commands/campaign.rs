@@ -8,6 +8,8 @@ mod run;
 mod target;
 mod watch;
 
+pub(super) use run::follow;
+
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
@@ -115,12 +117,12 @@ pub(crate) async fn run(
     }
 }
 
-async fn read(path: PathBuf) -> Result<CampaignFile> {
+pub(super) async fn read(path: PathBuf) -> Result<CampaignFile> {
     blocking(move || CampaignFile::read(&path).map_err(told)).await
 }
 
 /// A campaign's error as one of ours: an unreachable source is as unavailable as a service.
-fn told(error: CampaignError) -> CliError {
+pub(super) fn told(error: CampaignError) -> CliError {
     let text = error.to_string();
     match error {
         CampaignError::Kms { source } => source.into(),

@@ -202,6 +202,15 @@ fn told(report: &QuarantineReport) -> Result<Reply> {
     for notice in &report.notices {
         lines = lines.with("notice", notice);
     }
+    for key in &report.keys {
+        for cut_off in &key.cut_off {
+            let who = cut_off.principal.as_ref().map_or("others".to_owned(), ToString::to_string);
+            let last = cut_off.last_used.map_or("-".to_owned(), |last| last.to_string());
+            let told =
+                format!("{who} from version {} of {}, last used {last}", cut_off.version, key.key);
+            lines = lines.with("cut off", told);
+        }
+    }
     let keys = table(&std::iter::once(head).chain(rows).collect::<Vec<_>>());
     Reply::new(report, format!("{keys}\n{}", lines.finish()))
 }

@@ -1,8 +1,10 @@
 use std::time::Duration;
 
-use claviger_hierarchy::{Hierarchy, Pace, TwoPersons};
+use claviger_hierarchy::{Hierarchy, Pace, StandingEvidence, TwoPersons};
 use claviger_keystore::KeyRecord;
-use claviger_kms::{KeyVersion, KmsError, ScheduleDestroy, Timestamp, VersionState};
+use claviger_kms::{
+    EvidenceId, KeyId, KeyVersion, KmsError, ScheduleDestroy, Timestamp, VersionState,
+};
 use claviger_policy::{Permit, action};
 
 use crate::{Site, path, request};
@@ -24,12 +26,23 @@ async fn fast(site: &Site) -> Hierarchy {
     tree
 }
 
+/// Evidence about the first version of `eu` as it is now.
+fn counted(tree: &Hierarchy) -> Option<StandingEvidence> {
+    Some(StandingEvidence {
+        id: EvidenceId::make_random().unwrap(),
+        key_id: tree.id_of(&path("eu"))?,
+        version: version(1),
+        disabled_since: tree.version_of(&path("eu"), version(1))?.state_changed_at,
+    })
+}
+
 async fn destroyed(site: &Site, tree: &Hierarchy) {
-    let evidence = Some("counted".to_owned());
+    let evidence = counted(tree);
+    let id = evidence.as_ref().map(|evidence| evidence.id.to_string());
     tree.schedule_destroy(site.permit("eu"), &schedule(7), None, evidence).await.unwrap();
     tokio::time::sleep(Duration::from_millis(20)).await;
     let due = tree.due_for_destruction(Timestamp::now());
-    assert_eq!(due, [(path("eu"), version(1), Some("counted".to_owned()))]);
+    assert_eq!(due, [(path("eu"), version(1), id)]);
     tree.destroy_version(Permit::of_schedule(path("eu")), version(1)).await.unwrap();
 }
 
@@ -72,20 +85,39 @@ async fn nothing_is_destroyed_without_evidence_or_out_of_time() {
     let without = tree.schedule_destroy(site.permit("eu"), &schedule(7), None, None).await;
     assert!(matches!(without, Err(KmsError::KeyUnusable { .. })));
     for days in [0, 6, 31] {
-        let evidence = Some("counted".to_owned());
+        let evidence = counted(&tree);
         let request = schedule(days);
         let refused = tree.schedule_destroy(site.permit("eu"), &request, None, evidence).await;
         assert!(matches!(refused, Err(KmsError::Invalid { .. })), "{days} days were taken");
     }
     let second = TwoPersons::of::<action::Destroy>(&site.permit("eu"), &site.permit("eu"));
     assert!(second.is_err(), "one person was two");
-    let evidence = Some("counted".to_owned());
+    let evidence = counted(&tree);
     tree.schedule_destroy(site.permit("eu"), &schedule(7), None, evidence).await.unwrap();
     assert!(tree.due_for_destruction(Timestamp::now()).is_empty());
     let early = tree.destroy_version(Permit::of_schedule(path("eu")), version(1)).await;
     assert!(matches!(early, Err(KmsError::KeyUnusable { .. })));
     tree.cancel_destroy(site.permit("eu"), version(1)).await.unwrap();
     assert!(tree.cancel_destroy(site.permit("eu"), version(1)).await.is_err());
+}
+
+#[tokio::test]
+async fn evidence_about_another_key_version_or_time_is_refused() {
+    let site = Site::new().await;
+    let tree = site.open().await;
+    site.create(&tree, "eu").await.unwrap();
+    site.rotate(&tree, "eu").await.unwrap();
+    tree.disable_version(site.permit("eu"), version(1), request()).await.unwrap();
+    let good = counted(&tree).unwrap();
+    let other_key = StandingEvidence { key_id: KeyId::from_bytes([7; 16]), ..good.clone() };
+    let other_version = StandingEvidence { version: version(2), ..good.clone() };
+    let before = good.disabled_since - Duration::from_millis(1);
+    let other_time = StandingEvidence { disabled_since: before, ..good.clone() };
+    for bad in [other_key, other_version, other_time] {
+        let refused = tree.schedule_destroy(site.permit("eu"), &schedule(7), None, Some(bad)).await;
+        assert!(matches!(refused, Err(KmsError::KeyUnusable { .. })), "{refused:?}");
+    }
+    tree.schedule_destroy(site.permit("eu"), &schedule(7), None, Some(good)).await.unwrap();
 }
 
 #[tokio::test]
@@ -127,7 +159,7 @@ async fn a_version_that_still_wraps_a_key_below_is_not_destroyed() {
     // Promoted, and the child not yet moved.
     tree.rotate(site.permit("eu"), None).await.unwrap();
     tree.disable_version(site.permit("eu"), version(1), request()).await.unwrap();
-    let evidence = Some("counted".to_owned());
+    let evidence = counted(&tree);
     let refused = tree.schedule_destroy(site.permit("eu"), &schedule(7), None, evidence).await;
     let refused = refused.unwrap_err();
     assert!(refused.to_string().contains("eu/pay"), "{refused}");

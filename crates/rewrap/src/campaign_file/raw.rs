@@ -6,6 +6,7 @@
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use claviger_kms::{CampaignMode, CampaignName, KeyPath};
@@ -62,6 +63,7 @@ pub(super) struct RawSource {
     ca_file: Option<PathBuf>,
     allow_http: Option<bool>,
     max_object_bytes: Option<u64>,
+    max_hold_seconds: Option<u64>,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -87,8 +89,18 @@ impl RawSource {
         let told = |reason: String| format!("source {name}: {reason}");
         self.refuse_others().map_err(told)?;
         let context = Template::parse(&self.context).map_err(told)?;
+        let max_hold = self.max_hold().map_err(told)?;
         let kind = self.into_kind(base).map_err(told)?;
-        Ok(SourceSettings { name, context, kind })
+        Ok(SourceSettings { name, context, max_hold, kind })
+    }
+
+    fn max_hold(&self) -> Result<Option<Duration>, String> {
+        match self.max_hold_seconds {
+            Some(seconds) if !(1..=31_536_000).contains(&seconds) => {
+                Err(format!("max-hold-seconds is {seconds}; 1 to 31536000 are allowed"))
+            }
+            seconds => Ok(seconds.map(Duration::from_secs)),
+        }
     }
 
     fn into_kind(self, base: &Path) -> Result<SourceKind, String> {

@@ -58,6 +58,7 @@ fn numbers_past_their_limits_and_missing_or_double_parts_are_refused() {
         ("connection-env = \"CARDS_DATABASE\"", ""),
         ("key-columns = [\"id\"]", "key-columns = []"),
         ("row = \"{id}\"", "row = \"{id\""),
+        ("#= max-hold-seconds = 3600", "max-hold-seconds = 0"),
     ] {
         assert!(SAMPLE.contains(from), "{from}");
         assert!(parse(&SAMPLE.replacen(from, to, 1)).is_err(), "{to}");

@@ -5,6 +5,7 @@
 //! bytes stand; what leaves this machine does so with TLS, unless the campaign file says otherwise.
 
 mod connections;
+mod gate;
 mod shape;
 mod tls;
 
@@ -19,6 +20,7 @@ use crate::{
     campaign_file::{PostgresTls, Table},
 };
 use connections::Connections;
+pub(crate) use gate::PostgresGate;
 use shape::Shape;
 
 /// The envelopes of one column.

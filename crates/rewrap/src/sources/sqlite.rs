@@ -4,6 +4,7 @@
 //! that somebody else holds for longer than the busy timeout makes the batch a conflict; a row is written
 //! only where the old bytes stand.
 
+mod gate;
 mod shape;
 
 use std::{
@@ -23,6 +24,7 @@ use crate::{
     Batch, Change, Content, Item, New, Place, Replaced, Source, SourceError, Template,
     campaign_file::Table,
 };
+pub(crate) use gate::SqliteGate;
 use shape::Shape;
 
 /// The envelopes of one column.

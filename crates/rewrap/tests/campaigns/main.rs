@@ -1,9 +1,12 @@
 //! Campaigns over real tables and files, with an application that writes at the same time.
 
 mod bench;
+mod census;
 mod files;
 mod line;
 mod objects;
+mod gates;
+mod gates_sqlite;
 mod postgres;
 mod postgres_tls;
 mod runs;

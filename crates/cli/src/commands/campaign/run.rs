@@ -64,7 +64,7 @@ fn verdict(report: Report) -> Result<()> {
 }
 
 /// A token that is cancelled soon after the program was asked to stop.
-pub(super) fn follow(stop: &Stop) -> CancellationToken {
+pub(in crate::commands) fn follow(stop: &Stop) -> CancellationToken {
     let (token, stop) = (CancellationToken::new(), stop.clone());
     let cancel = token.clone();
     tokio::spawn(async move {

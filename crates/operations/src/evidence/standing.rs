@@ -1,0 +1,72 @@
+//! Whether evidence stands for whoever wants a version destroyed.
+
+use std::time::Duration;
+
+use claviger_hierarchy::StandingEvidence;
+use claviger_kms::{Evidence, KmsError, Result, ScheduleDestroy, Timestamp, VersionUsage};
+use claviger_policy::{Permit, action};
+
+use crate::LocalKms;
+
+impl LocalKms {
+    /// The evidence about this version, if it stands and another than who asks has submitted it.
+    ///
+    /// # Errors
+    /// [`KmsError::KeyUnusable`] saying why there is none; [`KmsError::Unavailable`].
+    pub(crate) async fn standing_evidence(
+        &self,
+        permit: &Permit<action::Destroy>,
+        request: &ScheduleDestroy,
+    ) -> Result<Option<StandingEvidence>> {
+        let operations = self.operations();
+        let Some(key_id) = operations.hierarchy.id_of(&request.key) else { return Ok(None) };
+        let Some(found) = operations.evidence(key_id, request.version).await? else {
+            return Ok(None);
+        };
+        let evidence = found.value;
+        let refused = |why: String| {
+            KmsError::key_unusable(format!(
+                "the evidence about version {} of the key {} does not stand for this: {why}",
+                request.version, request.key
+            ))
+        };
+        if evidence.submitted_by == *permit.principal() {
+            return Err(refused(
+                "you submitted it yourself; somebody else must destroy".to_owned(),
+            ));
+        }
+        let now = Timestamp::now();
+        if evidence.submitted_at + STANDS_FOR < now || evidence.submitted_at > now + STANDS_FOR {
+            return Err(refused("it is older than 30 days; submit it anew".to_owned()));
+        }
+        let at = now + operations.hierarchy.pace().days(request.days);
+        if evidence.attestation.backups_until > at {
+            return Err(refused(format!(
+                "backups that hold its envelopes are kept until {}; choose more days, or wait",
+                evidence.attestation.backups_until
+            )));
+        }
+        let usage = operations.usage.of_version(key_id, request.version).await?;
+        if let Some(why) = used_since(&evidence, &usage) {
+            return Err(refused(why));
+        }
+        let Evidence { id, version, disabled_since, .. } = evidence;
+        Ok(Some(StandingEvidence { id, key_id, version, disabled_since }))
+    }
+}
+
+/// What the counters say against the evidence.
+pub(super) fn used_since(evidence: &Evidence, usage: &VersionUsage) -> Option<String> {
+    if let Some(last) = usage.last_attempt().filter(|last| *last > evidence.quiet_since) {
+        return Some(format!("somebody tried to use the version at {last}; see `claviger usage`"));
+    }
+    // Begun anew, or lower than they were: whoever did that may hide a use.
+    let (issued, rewrapped) = usage.issued_and_rewrapped();
+    let lost = usage.counted_since != evidence.counted_since
+        || issued < evidence.issued
+        || rewrapped < evidence.rewrapped;
+    lost.then(|| "the counters of its uses are no longer those it rests on".to_owned())
+}
+
+/// How long evidence can be acted on.
+const STANDS_FOR: Duration = Duration::from_secs(30 * 86_400);
