@@ -49,6 +49,27 @@ impl LocalKms {
         F: Future<Output = Result<T>> + Send + 'static,
     {
         let place = Arc::clone(&self.operations.places).acquire_owned().await;
+        self.carry(place, work).await
+    }
+
+    /// The same without waiting for a place: for what the service does by itself, one thing at a time.
+    pub(crate) async fn to_the_end_at_once<T, F>(&self, work: impl FnOnce(Self) -> F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T>> + Send + 'static,
+    {
+        self.carry((), work).await
+    }
+
+    async fn carry<T, F>(
+        &self,
+        place: impl Send + 'static,
+        work: impl FnOnce(Self) -> F,
+    ) -> Result<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T>> + Send + 'static,
+    {
         let policy = self.operations.policy.load_full();
         let work = work(Self { policy, ..self.clone() });
         let task = self.operations.under_way.spawn(async move {

@@ -229,7 +229,7 @@ impl LocalKms {
     /// Rotates one key, to the end though the service stops; whether that succeeded.
     async fn rotate_one(&self, due: &Due, now: Timestamp) -> bool {
         let (key, from) = (due.key.clone(), due.from);
-        let made = self.to_the_end(|kms| async move {
+        let made = self.to_the_end_at_once(|kms| async move {
             kms.internal_change(Action::Rotate, &key, None, async || {
                 let permit = Permit::<action::Rotate>::of_schedule(key.clone());
                 kms.operations().hierarchy.rotate_due(permit, from, now).await
@@ -274,7 +274,7 @@ impl LocalKms {
                 continue;
             }
             let of = behind.clone();
-            let moved = self.to_the_end(|kms| async move { kms.resume_move(&of).await }).await;
+            let moved = self.to_the_end_at_once(|kms| async move { kms.resume_move(&of).await }).await;
             let parent = behind.parent().map_or("the root", KeyPath::as_str);
             match moved {
                 Ok(None) => tracing::info!(parent, "keys left behind by a rotation were moved"),

@@ -9,7 +9,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use claviger_hierarchy::{Hierarchy, HierarchyConfig};
+use claviger_hierarchy::{Hierarchy, HierarchyConfig, add_root_version, prune_root};
 use claviger_keystore::{
     Commit, Document, KeyStore, NamedDocument, PutDocument, StoreError, StoredHead, StoredRecord,
 };
@@ -23,6 +23,7 @@ struct SlowToken {
     token: Arc<dyn Token>,
     delay_ms: AtomicU64,
     derivations: AtomicU64,
+    keeps_objects: AtomicBool,
 }
 
 #[async_trait]
@@ -49,6 +50,10 @@ impl Token for SlowToken {
         self.token.inspect_object(kind, object).await
     }
     async fn destroy_object(&self, kind: ObjectKind, object: ObjectId) -> Result<(), TokenError> {
+        if self.keeps_objects.load(SeqCst) {
+            let code = "CKR_DEVICE_ERROR".to_owned();
+            return Err(TokenError::Unreachable { function: "C_DestroyObject", code });
+        }
         self.token.destroy_object(kind, object).await
     }
     async fn report(&self) -> Result<TokenReport, TokenError> {
@@ -126,6 +131,7 @@ async fn over_slow_token(site: &Site) -> (Arc<SlowToken>, Hierarchy) {
         token: Arc::clone(&site.token),
         delay_ms: AtomicU64::new(0),
         derivations: AtomicU64::new(0),
+        keeps_objects: AtomicBool::new(false),
     });
     let config = HierarchyConfig::default();
     let tree = Hierarchy::open(Arc::clone(&token) as _, site.store(), config).await.unwrap();
@@ -286,4 +292,23 @@ async fn many_callers_of_one_cold_key_cost_the_token_one_call() {
         assert!(opened.unwrap().is_same_as(&plain));
     }
     assert_eq!(token.derivations.load(SeqCst), 1);
+}
+
+/// Once the facts no longer named a former root, a token that failed then would have kept it for ever.
+#[tokio::test]
+async fn a_former_root_that_the_token_could_not_destroy_is_destroyed_when_that_is_repeated() {
+    let site = Site::new().await;
+    let former = site.open().await.root().root_object;
+    add_root_version(site.token.as_ref(), site.store().as_ref()).await.unwrap();
+    let (token, tree) = over_slow_token(&site).await;
+    let store = Arc::clone(tree.store());
+    token.keeps_objects.store(true, SeqCst);
+    assert!(prune_root(token.as_ref(), store.as_ref(), &tree).await.is_err());
+    site.token.inspect_object(ObjectKind::Derivation, former).await.unwrap();
+    drop((tree, store));
+
+    let (token, tree) = over_slow_token(&site).await;
+    let pruned = prune_root(token.as_ref(), tree.store().as_ref(), &tree).await.unwrap();
+    assert_eq!(pruned, [former]);
+    assert!(site.token.inspect_object(ObjectKind::Derivation, former).await.is_err());
 }

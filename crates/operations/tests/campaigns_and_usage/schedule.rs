@@ -286,6 +286,11 @@ async fn a_key_that_fails_waits_longer_each_time_and_holds_up_no_other() {
     assert_eq!(tries(), 2);
     // What is known of a failure outlives the service.
     bench.hsm.bring_back();
+    let deadline = std::time::Instant::now() + Duration::from_secs(30);
+    while operations.readiness().await.token != claviger_operations::Part::Ready {
+        assert!(std::time::Instant::now() < deadline, "the token does not come back");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
     operations.stop().await;
     drop(operations);
     let operations = bench.start().await;
