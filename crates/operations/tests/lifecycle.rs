@@ -188,10 +188,10 @@ async fn shredding_takes_two_persons_and_exactly_what_was_approved() {
     let id = asked_for(&refused);
     assert_eq!(asked_for(&admin.schedule_destroy(shred(7)).await.unwrap_err()), id);
     assert!(
-        matches!(admin.approve(Approve { id: id }).await, Err(KmsError::Invalid { .. })),
+        matches!(admin.approve(Approve { id }).await, Err(KmsError::Invalid { .. })),
         "his own request"
     );
-    let approval = second.approve(Approve { id: id }).await.unwrap();
+    let approval = second.approve(Approve { id }).await.unwrap();
     assert!(approval.request.contains("7 days") && approval.asked_by.as_str() == "local:admin");
     // Another delay, another person: other requests.
     assert_ne!(asked_for(&admin.schedule_destroy(shred(8)).await.unwrap_err()), id);
@@ -214,7 +214,7 @@ async fn a_version_that_was_quarantined_is_enabled_by_two_persons() {
     admin.quarantine(quarantine("eu/pay", QuarantineReason::MisuseSuspected)).await.unwrap();
     let of = || VersionRequest { key: path("eu/pay"), version: version(1) };
     let id = asked_for(&admin.enable_version(of()).await.unwrap_err());
-    kms(&service, "local:second").approve(Approve { id: id }).await.unwrap();
+    kms(&service, "local:second").approve(Approve { id }).await.unwrap();
     admin.enable_version(of()).await.unwrap();
     opens(&admin, &made).await.unwrap();
     service.stop().await;
@@ -225,7 +225,7 @@ async fn a_version_that_was_quarantined_is_enabled_by_two_persons() {
 async fn what_is_due_is_destroyed_by_the_service_and_recorded() {
     let (service, admin) = with_disabled_version(86_400_000).await;
     let id = asked_for(&admin.schedule_destroy(shred(7)).await.unwrap_err());
-    kms(&service, "local:second").approve(Approve { id: id }).await.unwrap();
+    kms(&service, "local:second").approve(Approve { id }).await.unwrap();
     admin.schedule_destroy(shred(7)).await.unwrap();
     tokio::time::sleep(Duration::from_millis(20)).await;
     service.operations().keep_up().await.unwrap();
