@@ -71,8 +71,10 @@ impl LocalKms {
         let not_found = || KmsError::not_found(format!("version {version} of the key {key}"));
         let key_id = operations.hierarchy.id_of(key).ok_or_else(not_found)?;
         let facts = operations.hierarchy.version_of(key, *version).ok_or_else(not_found)?;
-        let usage = operations.usage.of_version(key_id, *version).await?;
+        // Before the counters are read, and no finer than they count: a later use is seen as later.
         let now = Timestamp::now();
+        let now = Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now);
+        let usage = operations.usage.of_version(key_id, *version).await?;
         let known =
             Known { facts: &facts, usage: &usage, now, soak: operations.hierarchy.pace().days(1) };
         match rules::judge(&request, &known) {

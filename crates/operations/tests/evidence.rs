@@ -1,6 +1,10 @@
 //! Evidence before destruction, and the look at it when the time comes, over a real token, store and audit log.
 
-#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test stops at the first surprise"
+)]
 
 use std::time::Duration;
 

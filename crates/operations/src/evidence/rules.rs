@@ -153,12 +153,13 @@ fn of_scan(scan: &ScanFacts, now: Timestamp) -> Vec<String> {
             scan.unreadable
         ));
     }
+    // No sum with a reported time: it may be at the end of what a time can say.
     if scan.begun_at > scan.ended_at || scan.ended_at > now + SKEW {
         reasons.push(
             "a scan ended in the future or before it began: set the runner's clock".to_owned(),
         );
     }
-    if scan.begun_at + FRESH < now {
+    if scan.begun_at < now - FRESH {
         reasons.push("a scan is older than seven days: scan again".to_owned());
     }
     reasons

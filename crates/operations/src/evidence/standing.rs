@@ -57,7 +57,7 @@ impl LocalKms {
 
 /// What the counters say against the evidence.
 pub(super) fn used_since(evidence: &Evidence, usage: &VersionUsage) -> Option<String> {
-    if let Some(last) = usage.last_attempt().filter(|last| *last > evidence.quiet_since) {
+    if let Some(last) = usage.last_attempt().filter(|last| *last >= evidence.submitted_at) {
         return Some(format!("somebody tried to use the version at {last}; see `claviger usage`"));
     }
     // Begun anew, or lower than they were: whoever did that may hide a use.

@@ -17,7 +17,7 @@ pub(crate) async fn first_version(bench: &Bench) -> Closes {
 }
 
 pub(crate) fn gate(file: &CampaignFile, closes: Closes) -> Gate {
-    Gate::of(&file.sources[0], closes).expect("a gate")
+    Gate::of(file.sources.first().expect("a source"), closes).expect("a gate")
 }
 
 /// The same envelope with another service's wrap before its own.
