@@ -127,6 +127,7 @@ impl Hierarchy {
                 primary: record.primary,
                 notice: None,
                 cut_off: Vec::new(),
+                campaigns: Vec::new(),
             });
         }
         Ok(QuarantineReport { dry_run: true, keys, notices: Vec::new() })

@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Action, ApprovalId, IdempotencyKey, KeyMetadata, KeyPath, KeyVersion, KmsError, Principal,
-    Result, SetRotation, VersionRequest,
+    Action, ApprovalId, CampaignName, IdempotencyKey, KeyMetadata, KeyPath, KeyVersion, KmsError,
+    Principal, Result, SetRotation, VersionRequest,
 };
 
 /// What is done with the keys of a Claviger service beyond
@@ -119,6 +119,20 @@ pub struct QuarantinedKey {
     /// In a dry run: who has used the versions that would be stopped.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cut_off: Vec<CutOff>,
+    /// Campaigns that are open now and move its envelopes once they are run: those the key has had, by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub campaigns: Vec<CampaignName>,
+}
+
+impl QuarantinedKey {
+    /// Adds to what is left to do.
+    pub fn say(&mut self, words: &str) {
+        let notice = self.notice.get_or_insert_default();
+        if !notice.is_empty() {
+            notice.push_str("; ");
+        }
+        notice.push_str(words);
+    }
 }
 
 /// A caller of a version that would be stopped.

@@ -12,7 +12,7 @@
 
 use std::{
     cmp::Reverse,
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -94,6 +94,15 @@ impl Campaigns {
         let mut wanted: Vec<Known> = wanted.cloned().collect();
         wanted.sort_by_key(|known| Reverse((known.opened_at, known.id)));
         wanted
+    }
+
+    /// The names that campaigns of a key have had, in order, each with the mode of its newest.
+    pub(crate) fn names_of(&self, key: &KeyPath) -> BTreeMap<CampaignName, CampaignMode> {
+        let mut names = BTreeMap::new();
+        for known in self.newest_first(Some(key)) {
+            names.entry(known.name).or_insert(known.mode);
+        }
+        names
     }
 
     /// The open campaign of this name, if there is one, in the same mode; else checks that there is

@@ -25,6 +25,7 @@ mod list_keys;
 mod list_rotations;
 mod local_kms;
 mod metrics;
+mod open_again;
 mod open_campaign;
 mod operations;
 mod policy_in_force;

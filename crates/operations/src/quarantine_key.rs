@@ -62,6 +62,7 @@ impl LocalKms {
                 primary: None,
                 notice: None,
                 cut_off: Vec::new(),
+                campaigns: Vec::new(),
             });
         }
         for (permit, told) in permits.iter().zip(&mut keys) {
@@ -69,6 +70,9 @@ impl LocalKms {
         }
         if request.reason == QuarantineReason::MaterialLeaked && !request.recursive {
             keys.extend(self.renew_below(&request.key).await);
+        }
+        for told in &mut keys {
+            self.open_campaigns_again(told, request.reason).await;
         }
         if request.reason == QuarantineReason::MaterialLeaked {
             notices.push(
@@ -186,6 +190,7 @@ impl LocalKms {
                 primary,
                 notice,
                 cut_off: Vec::new(),
+                campaigns: Vec::new(),
             });
         }
         told

@@ -7,9 +7,10 @@ use std::time::Duration;
 use claviger_audit::{Phase, Record, read_segment, segments};
 use claviger_hierarchy::Pace;
 use claviger_kms::{
-    Action, ApprovalId, Approve, Binding, CreateKey, CreateVersion, DataKey, Decrypt,
-    GenerateDataKey, KeyLifecycle as _, KeyManagementService as _, KeyMetadata, KeyPath,
-    KeyRequest, KeyVersion, KmsError, Principal, QuarantineKey, QuarantineReason, ScheduleDestroy,
+    Action, ApprovalId, Approve, Binding, Campaign, CampaignMode, CampaignRegister as _,
+    CampaignState, CreateKey, CreateVersion, DataKey, Decrypt, GenerateDataKey, KeyLifecycle as _,
+    KeyManagementService as _, KeyMetadata, KeyPath, KeyRequest, KeyVersion, KmsError,
+    OpenCampaign, Principal, QuarantineKey, QuarantineReason, ReportCampaign, ScheduleDestroy,
     VersionRequest, VersionState,
 };
 use claviger_operations::{Caller, LocalKms};
@@ -107,6 +108,52 @@ async fn a_quarantine_stops_replaces_and_is_recorded() {
         .find(|r| r.entry.event == Action::Quarantine.into() && r.entry.phase == Phase::Outcome);
     assert!(change.unwrap().entry.change.is_some(), "the record does not name what was written");
     service.stop().await;
+}
+
+#[tokio::test]
+async fn a_quarantine_opens_the_campaigns_that_the_key_has_had() {
+    let (service, admin) = at_pace(1).await;
+    let open = OpenCampaign {
+        key: path("eu/pay"),
+        name: "cards".parse().unwrap(),
+        mode: CampaignMode::Rewrap,
+    };
+    let first = admin.open_campaign(open).await.unwrap();
+    end(&admin, &first).await;
+    let misuse = quarantine("eu/pay", QuarantineReason::MisuseSuspected);
+    let report = admin.quarantine(misuse.clone()).await.unwrap();
+    assert_eq!(report.keys[0].campaigns, [first.name.clone()]);
+    let again = newest(&admin).await;
+    assert_eq!((again.state, again.mode), (CampaignState::Open, CampaignMode::Rewrap));
+    assert_ne!(again.id, first.id);
+    // One that is open stays the one to run.
+    admin.quarantine(misuse).await.unwrap();
+    assert_eq!(newest(&admin).await.id, again.id);
+
+    // A rewrap that is open does not cure a leak, and is told.
+    let leak = quarantine("eu/pay", QuarantineReason::MaterialLeaked);
+    let report = admin.quarantine(leak.clone()).await.unwrap();
+    let told = report.keys[0].notice.clone().unwrap();
+    assert!(report.keys[0].campaigns.is_empty() && told.contains("end it"), "{told}");
+    end(&admin, &again).await;
+    let report = admin.quarantine(leak).await.unwrap();
+    assert_eq!(report.keys[0].campaigns, [first.name]);
+    assert_eq!(newest(&admin).await.mode, CampaignMode::Reencrypt);
+    service.stop().await;
+}
+
+async fn newest(admin: &LocalKms) -> Campaign {
+    admin.list_campaigns(Some(&path("eu/pay"))).await.unwrap().remove(0)
+}
+
+async fn end(admin: &LocalKms, campaign: &Campaign) {
+    let report = ReportCampaign {
+        id: campaign.id,
+        expected_revision: campaign.revision,
+        state: CampaignState::Cancelled,
+        sources: campaign.sources.clone(),
+    };
+    admin.report_campaign(report).await.unwrap();
 }
 
 #[tokio::test]

@@ -29,8 +29,9 @@ fn main() {
     }
     assert!(!(write && quick), "figures of a quick run are not to be written");
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/performance.md");
-    let with_figures =
-        |text: &str| replace_between(&fs::read_to_string(&page).unwrap(), "campaign", text).unwrap();
+    let with_figures = |text: &str| {
+        replace_between(&fs::read_to_string(&page).unwrap(), "campaign", text).unwrap()
+    };
     // Before the minutes it takes.
     let _ = with_figures("");
 

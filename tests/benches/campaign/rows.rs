@@ -59,7 +59,8 @@ pub(crate) async fn measure(site: &Site, service: u32, sizes: [usize; 3]) -> Str
     ]);
     for case in &cases {
         let seconds = |figure: &Figure| time(figure.median() * 1e9);
-        let rate = |figure: &Figure| number(figure.map(|seconds| case.rows as f64 / seconds).median());
+        let rate =
+            |figure: &Figure| number(figure.map(|seconds| case.rows as f64 / seconds).median());
         table.row(vec![
             number(case.rows as f64),
             seconds(&case.campaign),

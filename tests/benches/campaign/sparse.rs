@@ -26,9 +26,11 @@ pub(crate) fn measure(site: &Site, length: u64) -> String {
             figure.add(cost_of(site.claviger().args(["--quiet", "rewrap", name])).seconds);
         }
     }
-    let mut table = Table::new(&["sealed file", "time of `claviger rewrap`", "time / the small one's"]);
+    let mut table =
+        Table::new(&["sealed file", "time of `claviger rewrap`", "time / the small one's"]);
     let [small, large] = &figures;
-    let shown = [("64 KiB".to_owned(), small), (format!("{}, sparse", bytes(length as f64)), large)];
+    let shown =
+        [("64 KiB".to_owned(), small), (format!("{}, sparse", bytes(length as f64)), large)];
     for (size, figure) in shown {
         let seconds = figure.spread(|seconds| time(seconds * 1e9));
         table.row(vec![size, seconds, figure.over(small).ratio()]);

@@ -4,9 +4,9 @@
 use clap::{Args, ValueEnum};
 use claviger_client::Client;
 use claviger_kms::{
-    Approval, ApprovalId, Approve, KeyLifecycle as _, KeyPath, KeyRequest, KeyVersion,
-    QuarantineKey, QuarantineReason, QuarantineReport, Requirement, ScheduleDestroy, TRANSITIONS,
-    VersionRequest,
+    Approval, ApprovalId, Approve, CampaignName, KeyLifecycle as _, KeyPath, KeyRequest,
+    KeyVersion, QuarantineKey, QuarantineReason, QuarantineReport, Requirement, ScheduleDestroy,
+    TRANSITIONS, VersionRequest,
 };
 
 use super::{
@@ -203,6 +203,10 @@ fn told(report: &QuarantineReport) -> Result<Reply> {
         lines = lines.with("notice", notice);
     }
     for key in &report.keys {
+        if !key.campaigns.is_empty() {
+            let names: Vec<&str> = key.campaigns.iter().map(CampaignName::as_str).collect();
+            lines = lines.with("to run", format!("campaign {} of {}", names.join(", "), key.key));
+        }
         for cut_off in &key.cut_off {
             let who = cut_off.principal.as_ref().map_or("others".to_owned(), ToString::to_string);
             let last = cut_off.last_used.map_or("-".to_owned(), |last| last.to_string());

@@ -3,10 +3,10 @@
 mod bench;
 mod census;
 mod files;
-mod line;
-mod objects;
 mod gates;
 mod gates_sqlite;
+mod line;
+mod objects;
 mod postgres;
 mod postgres_tls;
 mod runs;

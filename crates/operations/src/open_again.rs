@@ -1,0 +1,78 @@
+//! After a quarantine: the campaigns that a key has had are opened anew, so that whoever runs them finds them open.
+//!
+//! An open campaign moves nothing by itself: every rewrap needs the policy's permit too.
+
+use std::collections::BTreeMap;
+
+use claviger_audit::{AuditDecision, ServiceEvent};
+use claviger_kms::{
+    Action, Campaign, CampaignId, CampaignMode, CampaignName, CampaignState, KeyId, KeyPath,
+    KeyVersion, QuarantineReason, QuarantinedKey, Result, Timestamp,
+};
+
+use crate::{LocalKms, attempt::Attempt};
+
+impl LocalKms {
+    /// Opens every campaign by the names the key has had, in the mode each had last, or in mode `reencrypt`
+    /// where key material leaked. What cannot be opened is told; the quarantine itself is done.
+    pub(crate) async fn open_campaigns_again(
+        &self,
+        told: &mut QuarantinedKey,
+        reason: QuarantineReason,
+    ) {
+        let Some(target) = told.primary else { return };
+        let Some(key_id) = self.operations().hierarchy.id_of(&told.key) else { return };
+        let names = self.operations().campaigns.names_of(&told.key);
+        if names.is_empty() {
+            told.say(
+                "no campaign of this key is known: write a campaign file for every place with its envelopes",
+            );
+        }
+        for (name, last) in names {
+            let leaked = reason == QuarantineReason::MaterialLeaked;
+            let mode = if leaked { CampaignMode::Reencrypt } else { last };
+            match self.open_again((&told.key, key_id, target), name.clone(), mode).await {
+                Ok(()) => told.campaigns.push(name),
+                Err(error) => told.say(&format!("the campaign {name} was not opened: {error}")),
+            }
+        }
+    }
+
+    async fn open_again(
+        &self,
+        (key, key_id, target): (&KeyPath, KeyId, KeyVersion),
+        name: CampaignName,
+        mode: CampaignMode,
+    ) -> Result<()> {
+        let campaigns = &self.operations().campaigns;
+        let _opening = campaigns.opening.lock().await;
+        if campaigns.to_resume(key, &name, mode)?.is_some() {
+            return Ok(());
+        }
+        let now = Timestamp::now();
+        let campaign = Campaign {
+            id: CampaignId::make_random()?,
+            name,
+            key: key.clone(),
+            key_id,
+            mode,
+            state: CampaignState::Open,
+            target,
+            opened_by: self.caller().principal.clone(),
+            opened_at: now,
+            changed_at: now,
+            revision: 1,
+            sources: BTreeMap::new(),
+        };
+        let mut attempt = Attempt::begin(self, Action::Rewrap);
+        attempt.entry.event = ServiceEvent::CampaignOpened.into();
+        attempt.entry.decision = AuditDecision::Internal;
+        attempt.entry.key = Some(key.clone());
+        attempt.entry.key_id = Some(key_id);
+        attempt.entry.campaign = Some(campaign.id);
+        self.in_two_records(attempt, async || {
+            campaigns.write(&self.operations().hierarchy, &campaign).await
+        })
+        .await
+    }
+}
