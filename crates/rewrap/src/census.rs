@@ -153,8 +153,9 @@ impl SourceCensus {
     }
 }
 
-const NOT_SEEN: [&str; 4] = [
+const NOT_SEEN: [&str; 5] = [
     "sources that the campaign file does not name: other tables, replicas, exports, backups, object versions",
+    "files that a source's include patterns leave out, and links",
     "what was written to a place after it was looked at, and envelopes on their way to a source",
     "whether an envelope opens: key ids and versions are read from headers, which are claims",
     "data keys that somebody holds in memory",

@@ -2,12 +2,14 @@
 
 use claviger_envelope::{Header, Provider, Wrap};
 use claviger_kms::{Binding, EncryptionContext, GenerateDataKey, KeyManagementService as _};
-use claviger_rewrap::{CampaignFile, Closes, Gate, GateState, SourceError, gather, sources};
+use claviger_rewrap::{
+    CampaignFile, Closes, Gate, GateState, SourceError, census, gather, sources,
+};
 use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    bench::{Bench, key},
+    bench::{Bench, campaign, key},
     postgres::{Table, connect},
 };
 
@@ -258,4 +260,35 @@ async fn a_partitioned_table_has_no_gate_and_says_so() {
     table.client.batch_execute(partitioned).await.expect("a table");
     let refused = gate(&table.campaign(""), closes).close().await.expect_err("no gate");
     assert!(refused.to_string().contains("max-hold-seconds"), "{refused}");
+}
+
+/// A census by a role from which a policy hides rows counted only those it saw, and called itself whole.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_role_from_which_rows_are_hidden_cannot_take_a_census() {
+    let Some(table) = Table::new().await else { return };
+    let bench = Bench::new();
+    table.insert(&bench, 0..3).await;
+    let hide = "ALTER TABLE \"Cards\" ENABLE ROW LEVEL SECURITY; CREATE ROLE runner LOGIN; \
+        GRANT SELECT, UPDATE ON \"Cards\" TO runner; \
+        CREATE POLICY late_rows ON \"Cards\" TO runner USING (id > 1)";
+    table.client.batch_execute(hide).await.expect("hidden");
+    let connection = table.server.connection_string().replace("user=claviger", "user=runner");
+    assert!(connection.contains("user=runner"), "the role was not replaced");
+    let secret = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(secret.path(), connection).expect("written");
+    let source = format!(
+        "kind = \"postgres\"\nconnection-file = {:?}\ntable = \"Cards\"\nkey-columns = [\"id\"]\n\
+         envelope-column = \"Number\"\ncontext = {{ table = \"cards\", row = \"{{id}}\" }}",
+        secret.path()
+    );
+    let file = campaign("give-up-seconds = 1", &source);
+    let opened = sources::open(&file).await.expect("opens");
+    let found = census(&file, &opened, &token()).await;
+    let cards = &found.sources["cards"];
+    assert!(!found.complete && cards.scanned == 0, "{found}");
+    assert!(cards.reason.as_ref().expect("a reason").contains("row-level security"), "{found}");
+    // Whoever sees all rows takes a whole one.
+    let file = table.campaign("");
+    let opened = sources::open(&file).await.expect("opens");
+    assert_eq!(census(&file, &opened, &token()).await.sources["cards"].scanned, 3);
 }
