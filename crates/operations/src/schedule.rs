@@ -274,7 +274,8 @@ impl LocalKms {
                 continue;
             }
             let of = behind.clone();
-            let moved = self.to_the_end_at_once(|kms| async move { kms.resume_move(&of).await }).await;
+            let moved =
+                self.to_the_end_at_once(|kms| async move { kms.resume_move(&of).await }).await;
             let parent = behind.parent().map_or("the root", KeyPath::as_str);
             match moved {
                 Ok(None) => tracing::info!(parent, "keys left behind by a rotation were moved"),
