@@ -93,7 +93,7 @@ pub(crate) fn new_key(rotated: bool) -> Stored {
         protection: Protection::Memory,
         state: KeyState::Active,
         details: KeyDetails::default(),
-        rotation_period_days: None,
+        rotation_period: None,
         primary: None,
         epoch: 1,
         quarantine: None,
