@@ -14,7 +14,7 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 use claviger_envelope::{Envelopes, Provider};
 use claviger_kms::{
     Campaign, CampaignCounts, CampaignMode, CampaignRegister, CampaignState, KeyManagementService,
-    KeyMetadata, KeyPath, KmsError, OpenCampaign,
+    KeyMetadata, KeyPath, KeyState, KmsError, OpenCampaign,
 };
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -94,8 +94,7 @@ impl Runner {
     ) -> Result<Report> {
         let started = Instant::now();
         let open = OpenCampaign { key: file.key.clone(), name: file.name.clone(), mode: file.mode };
-        let record =
-            file.patience.try_until(stop, || self.register.open_campaign(open.clone())).await?;
+        let record = file.patience.try_until(stop, || self.open(&open)).await?;
         let halt = stop.child_token();
         let ledger = Ledger::new(self.register.clone(), record.clone(), halt.clone());
         let work = async {
@@ -106,6 +105,19 @@ impl Runner {
         let (ended, ()) = tokio::join!(work, ledger.report_every_second());
         let report = conclude(&record, ended, &ledger, started);
         self.close(file, report, &ledger).await
+    }
+
+    /// The record of a new campaign or of the one to go on with. A key that a quarantine has just stopped has no
+    /// primary version to move to; that passes.
+    async fn open(&self, request: &OpenCampaign) -> Result<Campaign, KmsError> {
+        let opened = self.register.open_campaign(request.clone()).await;
+        let Err(KmsError::KeyUnusable { .. }) = opened else { return opened };
+        let key = self.service.describe_key(&request.key).await?;
+        if key.state == KeyState::Active && key.primary.is_none() {
+            without_primary(&key.key)
+        } else {
+            opened
+        }
     }
 
     /// Every source; what became of each, and the error that stopped the run.
@@ -253,10 +265,15 @@ async fn describe(
             let key = service.describe_key(path).await?;
             match key.primary {
                 Some(_) => Ok(key),
-                None => Err(KmsError::unavailable(format!("{path} has no primary version now"))),
+                None => without_primary(path),
             }
         })
         .await
+}
+
+/// Retryable: the service makes a new primary version by itself.
+fn without_primary<T>(path: &KeyPath) -> Result<T, KmsError> {
+    Err(KmsError::unavailable(format!("{path} has no primary version now")))
 }
 
 impl fmt::Debug for Runner {

@@ -105,16 +105,18 @@ impl Ledger {
         };
         let sealed = match &value {
             None => None,
-            Some(value) => match envelopes.seal_column(&key(), &place(id), value.as_bytes()).await {
-                Ok(sealed) => Some(sealed),
-                Err(EnvelopeError::Kms {
-                    source: KmsError::Unavailable { .. } | KmsError::KeyUnusable { .. },
-                }) => {
-                    self.written.without_service += 1;
-                    return;
+            Some(value) => {
+                match envelopes.seal_column(&key(), &place(id), value.as_bytes()).await {
+                    Ok(sealed) => Some(sealed),
+                    Err(EnvelopeError::Kms {
+                        source: KmsError::Unavailable { .. } | KmsError::KeyUnusable { .. },
+                    }) => {
+                        self.written.without_service += 1;
+                        return;
+                    }
+                    Err(error) => panic!("the writer cannot seal: {error}"),
                 }
-                Err(error) => panic!("the writer cannot seal: {error}"),
-            },
+            }
         };
         let certain = self.rows.get(&id).is_none_or(|row| row.possible.len() == 1);
         let statement = match write {

@@ -63,6 +63,7 @@ impl Passes<'_> {
                 Err(_) if self.halt.is_cancelled() => return (report, PassEnd::Halted),
                 Err(error) => return (report, PassEnd::Abort(error)),
             };
+            let resumed = self.ledger.progress(self.source.name()).cursor.is_some();
             let end = self.pass(&goal, estimate, &mut report).await;
             match end {
                 Ok(true) => {}
@@ -74,6 +75,10 @@ impl Passes<'_> {
                     report.reason = Some(error.to_string());
                     return (report, PassEnd::Done(Next::Partial));
                 }
+            }
+            // Its first part was an earlier run's, perhaps before a rotation: only a whole pass is the last.
+            if resumed {
+                continue;
             }
             match decide::after_pass(&report.last_pass, report.passes, self.file.passes) {
                 Next::Again => {}

@@ -6,8 +6,8 @@ use std::{
 };
 
 use claviger_kms::{
-    Campaign, CampaignRegister as _, CampaignState, KeyManagementService as _, ReportCampaign,
-    VersionRequest,
+    Campaign, CampaignCounts, CampaignRegister as _, CampaignState, KeyManagementService as _,
+    OpenCampaign, ReportCampaign, SourceProgress, VersionRequest,
 };
 use claviger_rewrap::{Outcome, Snapshot, plan, sources};
 
@@ -85,6 +85,32 @@ async fn a_run_that_is_stopped_goes_on_from_its_cursor() {
     assert_eq!(second.total.scanned, 400 - moved, "{second}");
 }
 
+/// A run was killed at the end of its last pass, which had found nothing to move. Then the key was rotated. The next
+/// run went on from the cursor, found nothing behind it, and called the campaign complete: all rows were under the
+/// old version.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_goes_on_after_a_rotation_moves_what_lies_before_its_cursor() {
+    let bench = Bench::new();
+    let Some(table) = table(&bench, 40).await else { return };
+    let file = table.campaign("batch = 10");
+    let open = OpenCampaign { key: key(), name: file.name.clone(), mode: file.mode };
+    let open = bench.register.open_campaign(open).await.expect("opened");
+    let counts = CampaignCounts { scanned: 40, current: 40, ..CampaignCounts::default() };
+    let cursor = Some("[\"39\"]".to_owned().try_into().expect("a cursor"));
+    let killed = ReportCampaign {
+        id: open.id,
+        expected_revision: open.revision,
+        state: CampaignState::Open,
+        sources: [("cards".to_owned(), SourceProgress { passes: 1, cursor, counts })].into(),
+    };
+    bench.register.report_campaign(killed).await.expect("reported");
+    bench.rotate().await;
+    let report = bench.run(&file).await;
+    assert_eq!((report.outcome, report.campaign), (Outcome::Complete, open.id), "{report}");
+    assert_eq!(report.total.moved, 40, "{report}");
+    assert!(table.all().await.iter().all(|(_, envelope)| version_of(envelope) == 2));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_campaign_that_is_cancelled_stops_and_says_so() {
     let bench = Arc::new(Bench::new());
@@ -159,6 +185,34 @@ async fn a_key_service_that_goes_away_for_a_while_is_waited_for() {
     bench.service.set_reachable(true);
     let report = run.await.expect("runs");
     assert_eq!((report.outcome, report.total.moved), (Outcome::Complete, 200), "{report}");
+}
+
+/// Between a quarantine and the new primary version, which comes after seconds when the service was killed in
+/// between, a campaign could not be begun: "the key has no primary version now", though a run under way waited.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_is_begun_before_a_stopped_key_has_a_new_primary_version_waits_for_it() {
+    let bench = Arc::new(Bench::new());
+    let Some(table) = table(&bench, 20).await else { return };
+    bench.service.quarantine(&key(), claviger_kms::KeyVersion::FIRST).expect("stopped");
+    let (file, running) = (table.campaign(""), bench.clone());
+    let run = tokio::spawn(async move { running.run(&file).await });
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(!run.is_finished(), "it did not wait");
+    bench.rotate().await;
+    let report = run.await.expect("runs");
+    assert_eq!((report.outcome, report.total.moved), (Outcome::Complete, 20), "{report}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_without_a_primary_version_is_not_waited_for_for_ever() {
+    let bench = Bench::new();
+    let Some(table) = table(&bench, 1).await else { return };
+    bench.service.quarantine(&key(), claviger_kms::KeyVersion::FIRST).expect("stopped");
+    let file = table.campaign("give-up-seconds = 1");
+    let opened = sources::open(&file).await.expect("opens");
+    let refused = bench.runner.run(&file, &opened, &bench.stop, &|_: &Snapshot| {}).await;
+    let refused = refused.expect_err("it began without a primary version");
+    assert!(refused.to_string().contains("no primary version now"), "{refused}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
