@@ -193,7 +193,7 @@ async fn a_key_service_that_goes_away_for_a_while_is_waited_for() {
 async fn a_run_that_is_begun_before_a_stopped_key_has_a_new_primary_version_waits_for_it() {
     let bench = Arc::new(Bench::new());
     let Some(table) = table(&bench, 20).await else { return };
-    bench.service.quarantine(&key(), claviger_kms::KeyVersion::FIRST).expect("stopped");
+    bench.service.stop(&key(), claviger_kms::KeyVersion::FIRST).expect("stopped");
     let (file, running) = (table.campaign(""), bench.clone());
     let run = tokio::spawn(async move { running.run(&file).await });
     tokio::time::sleep(Duration::from_millis(300)).await;
@@ -207,7 +207,7 @@ async fn a_run_that_is_begun_before_a_stopped_key_has_a_new_primary_version_wait
 async fn a_key_without_a_primary_version_is_not_waited_for_for_ever() {
     let bench = Bench::new();
     let Some(table) = table(&bench, 1).await else { return };
-    bench.service.quarantine(&key(), claviger_kms::KeyVersion::FIRST).expect("stopped");
+    bench.service.stop(&key(), claviger_kms::KeyVersion::FIRST).expect("stopped");
     let file = table.campaign("give-up-seconds = 1");
     let opened = sources::open(&file).await.expect("opens");
     let refused = bench.runner.run(&file, &opened, &bench.stop, &|_: &Snapshot| {}).await;
