@@ -17,16 +17,17 @@ pub(crate) struct Durations {
 }
 
 impl Durations {
-    /// Does each of them once.
+    /// Does each of them, rotations several times: they are short, and the longest counts.
     pub(crate) fn measure(stage: &mut Stage) -> Self {
         let mut durations = Self::default();
-        let rotations =
-            [Rotation::Planned, Rotation::Emergency, Rotation::EmergencyDrained].into_iter();
-        for (rotation, campaign) in rotations.zip(Campaign::ALL) {
-            let name = format!("measured-{rotation:?}");
-            let ended = stage.begin_rotation(rotation, &name).end();
-            assert!(ended.status.success(), "{ended:?}");
-            durations.rotations.insert(rotation, ended.took);
+        for (rotation, campaign) in Rotation::ALL.into_iter().zip(Campaign::ALL) {
+            let longest = (0..3).map(|number| {
+                let name = format!("measured-{rotation:?}-{number}");
+                let ended = stage.begin_rotation(rotation, &name).end();
+                assert!(ended.status.success(), "{ended:?}");
+                ended.took
+            });
+            durations.rotations.extend(longest.max().map(|longest| (rotation, longest)));
             durations.campaigns.insert(campaign, settle(stage, campaign));
         }
         durations

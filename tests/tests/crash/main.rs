@@ -49,7 +49,11 @@ mod tests {
             tell(&format!("undisturbed: {durations:?}"));
             let until = until.min(points);
             while tally.points() < until {
-                cycle::run(&mut stage, &durations, until - tally.points(), &mut tally);
+                let before = tally.points();
+                cycle::run(&mut stage, &durations, until - before, &mut tally);
+                if before / 100 < tally.points() / 100 {
+                    tell(&format!("{} of {points}", tally.points()));
+                }
             }
             end(stage, &mut tally);
         }
@@ -76,7 +80,6 @@ mod tests {
         u64::from(now.subsec_nanos()) + now.as_secs()
     }
 
-    #[expect(clippy::print_stderr, reason = "whoever runs it must see what was killed")]
     fn tell(text: &str) {
         eprintln!("{text}");
     }

@@ -23,6 +23,7 @@ pub(crate) struct Process {
 pub(crate) struct Ended {
     pub(crate) status: ExitStatus,
     pub(crate) output: String,
+    #[expect(dead_code, reason = "shown where a test fails")]
     pub(crate) said: String,
     pub(crate) took: Duration,
 }

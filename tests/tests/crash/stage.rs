@@ -170,6 +170,10 @@ impl Stage {
     }
 }
 
+impl Rotation {
+    pub(crate) const ALL: [Self; 3] = [Self::Planned, Self::Emergency, Self::EmergencyDrained];
+}
+
 impl Campaign {
     pub(crate) const ALL: [Self; 3] = [Self::Rewrap, Self::Reencrypt, Self::SlowRewrap];
 

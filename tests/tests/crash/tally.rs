@@ -76,9 +76,12 @@ impl Tally {
         self.strikes.values().sum()
     }
 
-    /// Fails unless the kills met rotations and campaigns in the midst, and a writer who wrote.
+    /// Fails unless the kills met rotations and campaigns in the midst, and a writer who wrote. Few kills say nothing.
     pub(crate) fn assert_amid(&self) {
         let points = self.points();
+        if points < 50 {
+            return;
+        }
         let of = |when| self.whens.get(&when).copied().unwrap_or_default();
         let cut = of(When::NotInForce) + of(When::InForceUnanswered);
         assert!(cut * 10 >= points, "hardly a rotation was cut");
