@@ -112,12 +112,9 @@ impl Runner {
     async fn open(&self, request: &OpenCampaign) -> Result<Campaign, KmsError> {
         let opened = self.register.open_campaign(request.clone()).await;
         let Err(KmsError::KeyUnusable { .. }) = opened else { return opened };
+        // It may have one by now.
         let key = self.service.describe_key(&request.key).await?;
-        if key.state == KeyState::Active && key.primary.is_none() {
-            without_primary(&key.key)
-        } else {
-            opened
-        }
+        if key.state == KeyState::Active { without_primary(&key.key) } else { opened }
     }
 
     /// Every source; what became of each, and the error that stopped the run.
