@@ -1,15 +1,21 @@
 //! How a run goes and ends: its pace, its register, its refusals.
 
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
+use async_trait::async_trait;
 use claviger_kms::{
-    Campaign, CampaignCounts, CampaignRegister as _, CampaignState, KeyManagementService as _,
-    OpenCampaign, ReportCampaign, SourceProgress, VersionRequest,
+    Campaign, CampaignCounts, CampaignId, CampaignRegister, CampaignState,
+    KeyManagementService as _, KeyPath, KmsError, OpenCampaign, ReportCampaign, SourceProgress,
+    VersionRequest,
 };
-use claviger_rewrap::{Outcome, Snapshot, plan, sources};
+use claviger_rewrap::{Outcome, Runner, Snapshot, plan, sources};
+use claviger_testkit::MemoryRegister;
 
 use crate::{
     bench::{Bench, Command, Meddled, key, version_of},
@@ -201,6 +207,49 @@ async fn a_run_that_is_begun_before_a_stopped_key_has_a_new_primary_version_wait
     bench.rotate().await;
     let report = run.await.expect("runs");
     assert_eq!((report.outcome, report.total.moved), (Outcome::Complete, 20), "{report}");
+}
+
+/// The same, where the new primary version is made between the refusal and the runner's look at the key: it saw
+/// a key in order, and gave up.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_refused_a_moment_before_the_new_primary_version_was_made_begins() {
+    let bench = Bench::new();
+    let Some(table) = table(&bench, 5).await else { return };
+    bench.rotate().await;
+    let register = RefusesOnce { inner: bench.register.clone(), refused: AtomicBool::default() };
+    let runner = Runner::new(bench.service.clone(), Arc::new(register));
+    let file = table.campaign("");
+    let opened = sources::open(&file).await.expect("opens");
+    let report = runner.run(&file, &opened, &bench.stop, &|_: &Snapshot| {}).await.expect("begins");
+    assert_eq!((report.outcome, report.total.moved), (Outcome::Complete, 5), "{report}");
+}
+
+/// As a service whose key had no primary version when it was first asked.
+struct RefusesOnce {
+    inner: Arc<MemoryRegister>,
+    refused: AtomicBool,
+}
+
+#[async_trait]
+impl CampaignRegister for RefusesOnce {
+    async fn open_campaign(&self, request: OpenCampaign) -> Result<Campaign, KmsError> {
+        if !self.refused.swap(true, Ordering::SeqCst) {
+            return Err(KmsError::key_unusable("the key has no primary version now"));
+        }
+        self.inner.open_campaign(request).await
+    }
+
+    async fn report_campaign(&self, report: ReportCampaign) -> Result<Campaign, KmsError> {
+        self.inner.report_campaign(report).await
+    }
+
+    async fn describe_campaign(&self, id: CampaignId) -> Result<Campaign, KmsError> {
+        self.inner.describe_campaign(id).await
+    }
+
+    async fn list_campaigns(&self, key: Option<&KeyPath>) -> Result<Vec<Campaign>, KmsError> {
+        self.inner.list_campaigns(key).await
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
