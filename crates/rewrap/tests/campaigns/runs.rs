@@ -224,6 +224,35 @@ async fn a_run_refused_a_moment_before_the_new_primary_version_was_made_begins()
     assert_eq!((report.outcome, report.total.moved), (Outcome::Complete, 5), "{report}");
 }
 
+/// A quarantine stopped the key in the midst of a pass: what was asked for before the new primary version was made
+/// was refused, and the run ended with rows left, though a moment later they could be moved.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_quarantine_amid_a_pass_refused_is_moved_by_the_same_run() {
+    let bench = Bench::new();
+    // The second half is under version 1; the first, which is looked at before it, under version 2.
+    let Some(table) = table(&bench, 20).await else { return };
+    let second = bench.rotate().await;
+    table.insert(&bench, 0..10).await;
+    let file = table.campaign("batch = 10\nconcurrency = 1");
+    let opened = sources::open(&file).await.expect("opens");
+    let stopped = AtomicBool::default();
+    let watch = |_: &Snapshot| {
+        if !stopped.swap(true, Ordering::SeqCst) {
+            bench.service.stop(&key(), second).expect("stopped");
+        }
+    };
+    let run = bench.runner.run(&file, &opened, &bench.stop, &watch);
+    let rotate = async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        bench.rotate().await
+    };
+    let (report, third) = tokio::join!(run, rotate);
+    let report = report.expect("begins");
+    assert_eq!((report.outcome, third.number()), (Outcome::Complete, 3), "{report}");
+    assert_eq!((report.total.refused, report.total.moved), (10, 20), "{report}");
+    assert!(table.all().await.iter().all(|(_, envelope)| version_of(envelope) == 3));
+}
+
 /// As a service whose key had no primary version when it was first asked.
 struct RefusesOnce {
     inner: Arc<MemoryRegister>,
