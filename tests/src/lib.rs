@@ -1,8 +1,8 @@
 //! What the end-to-end tests share: the real programs, each test with its own token, store and sockets
 //! in a temporary folder.
 //!
-//! The tests are in `tests/`: `e2e` runs `clavigerd` and `claviger` as processes, `layering` and
-//! `audit_list` read the workspace. The benchmarks are in `benches/`, on the same sites; `scripts/bench`
+//! The tests are in `tests/`: `e2e` runs `clavigerd` and `claviger` as processes, `crash` kills them and
+//! PostgreSQL in the midst of rotations and campaigns, `layering` and `audit_list` read the workspace. The benchmarks are in `benches/`, on the same sites; `scripts/bench`
 //! runs them.
 
 #![expect(

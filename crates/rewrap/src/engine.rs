@@ -14,7 +14,7 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 use claviger_envelope::{Envelopes, Provider};
 use claviger_kms::{
     Campaign, CampaignCounts, CampaignMode, CampaignRegister, CampaignState, KeyManagementService,
-    KeyMetadata, KeyPath, KmsError, OpenCampaign,
+    KeyMetadata, KeyPath, KeyState, KmsError, OpenCampaign,
 };
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -101,8 +101,7 @@ impl Runner {
             .into());
         }
         let open = OpenCampaign { key: file.key.clone(), name: file.name.clone(), mode: file.mode };
-        let record =
-            file.patience.try_until(stop, || self.register.open_campaign(open.clone())).await?;
+        let record = file.patience.try_until(stop, || self.open(&open)).await?;
         let halt = stop.child_token();
         let ledger = Ledger::new(self.register.clone(), record.clone(), halt.clone());
         let work = async {
@@ -114,6 +113,16 @@ impl Runner {
         let mut report = conclude(&record, ended, &ledger, started);
         report.moved_to = self.destination.as_ref().map(|destination| destination.key.clone());
         self.close(file, report, &ledger).await
+    }
+
+    /// The record of a new campaign or of the one to go on with. A key that a quarantine has just stopped has no
+    /// primary version to move to; that passes.
+    async fn open(&self, request: &OpenCampaign) -> Result<Campaign, KmsError> {
+        let opened = self.register.open_campaign(request.clone()).await;
+        let Err(KmsError::KeyUnusable { .. }) = opened else { return opened };
+        // It may have one by now.
+        let key = self.service.describe_key(&request.key).await?;
+        if key.state == KeyState::Active { without_primary(&key.key) } else { opened }
     }
 
     /// Every source; what became of each, and the error that stopped the run.
@@ -281,10 +290,15 @@ async fn describe(
             let key = service.describe_key(path).await?;
             match key.primary {
                 Some(_) => Ok(key),
-                None => Err(KmsError::unavailable(format!("{path} has no primary version now"))),
+                None => without_primary(path),
             }
         })
         .await
+}
+
+/// Retryable: the service makes a new primary version by itself.
+fn without_primary<T>(path: &KeyPath) -> Result<T, KmsError> {
+    Err(KmsError::unavailable(format!("{path} has no primary version now")))
 }
 
 impl fmt::Debug for Runner {

@@ -72,13 +72,21 @@ impl MemoryKms {
     /// # Errors
     /// [`KmsError::NotFound`], [`KmsError::KeyUnusable`].
     pub fn quarantine(&self, key: &KeyPath, version: KeyVersion) -> Result<KeyMetadata> {
+        self.stop(key, version)?;
         let mut keys = self.keys()?;
         let key = keys.key_mut(key)?;
-        key.change_state(version, VersionState::Quarantined)?;
         if key.metadata().primary.is_none() {
             key.rotate()?;
         }
         Ok(key.metadata().clone())
+    }
+
+    /// The first half of it: a key whose primary version is stopped has none until it is rotated.
+    ///
+    /// # Errors
+    /// As [`quarantine`](Self::quarantine).
+    pub fn stop(&self, key: &KeyPath, version: KeyVersion) -> Result<()> {
+        self.keys()?.key_mut(key)?.change_state(version, VersionState::Quarantined)
     }
 
     fn keys(&self) -> Result<MutexGuard<'_, Keys>> {

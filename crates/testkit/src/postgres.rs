@@ -81,7 +81,20 @@ impl Postgres {
     /// # Panics
     /// When either fails.
     pub fn restart(&self) {
-        for action in ["stop", "start"] {
+        self.act(["stop", "start"]);
+    }
+
+    /// Kills the server and all its processes, and starts it again on the same data. It does not wait for the disk
+    /// by itself: set `synchronous_commit` and `fsync` where an acknowledged commit has to be found again.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn crash_and_restart(&self) {
+        self.act(["crash", "start"]);
+    }
+
+    fn act(&self, actions: [&str; 2]) {
+        for action in actions {
             let output = script(action, self.directory.path());
             let words = String::from_utf8_lossy(&output.stderr);
             assert!(output.status.success(), "scripts/postgres {action} failed: {words}");

@@ -54,16 +54,18 @@ impl Passes<'_> {
     /// Passes until one finds nothing to do.
     pub(super) async fn run<F: Future<Output = Result<Goal, KmsError>>>(
         &self,
-        goal: impl Fn() -> F,
+        find_goal: impl Fn() -> F,
     ) -> (SourceReport, PassEnd) {
         let mut report = SourceReport::default();
         let estimate = self.source.estimate().await.ok().flatten();
+        let mut now = find_goal().await;
         loop {
-            let goal = match goal().await {
+            let goal = match now {
                 Ok(goal) => goal,
                 Err(_) if self.halt.is_cancelled() => return (report, PassEnd::Halted),
                 Err(error) => return (report, PassEnd::Abort(error)),
             };
+            let resumed = self.ledger.progress(self.source.name()).cursor.is_some();
             let end = self.pass(&goal, estimate, &mut report).await;
             match end {
                 Ok(true) => {}
@@ -76,9 +78,14 @@ impl Passes<'_> {
                     return (report, PassEnd::Done(Next::Partial));
                 }
             }
-            match decide::after_pass(&report.last_pass, report.passes, self.file.passes) {
-                Next::Again => {}
-                next => return (report, PassEnd::Done(next)),
+            let next = decide::after_pass(&report.last_pass, report.passes, self.file.passes);
+            now = find_goal().await;
+            // Not the last is a pass whose first part was an earlier run's, perhaps before a rotation; nor one that was
+            // overtaken by a rotation, or by a quarantine, under which all is refused until there is a new primary.
+            let settles = !resumed && now.as_ref().is_ok_and(|now| *now == goal);
+            let last = report.passes >= self.file.passes && !resumed;
+            if next != Next::Again && (settles || last) {
+                return (report, PassEnd::Done(next));
             }
         }
     }

@@ -1,15 +1,21 @@
 //! How a run goes and ends: its pace, its register, its refusals.
 
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
+use async_trait::async_trait;
 use claviger_kms::{
-    Campaign, CampaignRegister as _, CampaignState, KeyManagementService as _, ReportCampaign,
+    Campaign, CampaignCounts, CampaignId, CampaignRegister, CampaignState,
+    KeyManagementService as _, KeyPath, KmsError, OpenCampaign, ReportCampaign, SourceProgress,
     VersionRequest,
 };
-use claviger_rewrap::{Outcome, Snapshot, plan, sources};
+use claviger_rewrap::{Outcome, Runner, Snapshot, plan, sources};
+use claviger_testkit::MemoryRegister;
 
 use crate::{
     bench::{Bench, Command, Meddled, key, version_of},
@@ -83,6 +89,32 @@ async fn a_run_that_is_stopped_goes_on_from_its_cursor() {
     assert_eq!(second.total.moved, 200 - moved);
     // The rest of one pass, and a whole one that finds nothing.
     assert_eq!(second.total.scanned, 400 - moved, "{second}");
+}
+
+/// A run was killed at the end of its last pass, which had found nothing to move. Then the key was rotated. The next
+/// run went on from the cursor, found nothing behind it, and called the campaign complete: all rows were under the
+/// old version.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_goes_on_after_a_rotation_moves_what_lies_before_its_cursor() {
+    let bench = Bench::new();
+    let Some(table) = table(&bench, 40).await else { return };
+    let file = table.campaign("batch = 10");
+    let open = OpenCampaign { key: key(), name: file.name.clone(), mode: file.mode };
+    let open = bench.register.open_campaign(open).await.expect("opened");
+    let counts = CampaignCounts { scanned: 40, current: 40, ..CampaignCounts::default() };
+    let cursor = Some("[\"39\"]".to_owned().try_into().expect("a cursor"));
+    let killed = ReportCampaign {
+        id: open.id,
+        expected_revision: open.revision,
+        state: CampaignState::Open,
+        sources: [("cards".to_owned(), SourceProgress { passes: 1, cursor, counts })].into(),
+    };
+    bench.register.report_campaign(killed).await.expect("reported");
+    bench.rotate().await;
+    let report = bench.run(&file).await;
+    assert_eq!((report.outcome, report.campaign), (Outcome::Complete, open.id), "{report}");
+    assert_eq!(report.total.moved, 40, "{report}");
+    assert!(table.all().await.iter().all(|(_, envelope)| version_of(envelope) == 2));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -159,6 +191,106 @@ async fn a_key_service_that_goes_away_for_a_while_is_waited_for() {
     bench.service.set_reachable(true);
     let report = run.await.expect("runs");
     assert_eq!((report.outcome, report.total.moved), (Outcome::Complete, 200), "{report}");
+}
+
+/// Between a quarantine and the new primary version, which comes after seconds when the service was killed in
+/// between, a campaign could not be begun: "the key has no primary version now", though a run under way waited.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_is_begun_before_a_stopped_key_has_a_new_primary_version_waits_for_it() {
+    let bench = Arc::new(Bench::new());
+    let Some(table) = table(&bench, 20).await else { return };
+    bench.service.stop(&key(), claviger_kms::KeyVersion::FIRST).expect("stopped");
+    let (file, running) = (table.campaign(""), bench.clone());
+    let run = tokio::spawn(async move { running.run(&file).await });
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(!run.is_finished(), "it did not wait");
+    bench.rotate().await;
+    let report = run.await.expect("runs");
+    assert_eq!((report.outcome, report.total.moved), (Outcome::Complete, 20), "{report}");
+}
+
+/// The same, where the new primary version is made between the refusal and the runner's look at the key: it saw
+/// a key in order, and gave up.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_refused_a_moment_before_the_new_primary_version_was_made_begins() {
+    let bench = Bench::new();
+    let Some(table) = table(&bench, 5).await else { return };
+    bench.rotate().await;
+    let register = RefusesOnce { inner: bench.register.clone(), refused: AtomicBool::default() };
+    let runner = Runner::new(bench.service.clone(), Arc::new(register));
+    let file = table.campaign("");
+    let opened = sources::open(&file).await.expect("opens");
+    let report = runner.run(&file, &opened, &bench.stop, &|_: &Snapshot| {}).await.expect("begins");
+    assert_eq!((report.outcome, report.total.moved), (Outcome::Complete, 5), "{report}");
+}
+
+/// A quarantine stopped the key in the midst of a pass: what was asked for before the new primary version was made
+/// was refused, and the run ended with rows left, though a moment later they could be moved.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_quarantine_amid_a_pass_refused_is_moved_by_the_same_run() {
+    let bench = Bench::new();
+    // The second half is under version 1; the first, which is looked at before it, under version 2.
+    let Some(table) = table(&bench, 20).await else { return };
+    let second = bench.rotate().await;
+    table.insert(&bench, 0..10).await;
+    let file = table.campaign("batch = 10\nconcurrency = 1");
+    let opened = sources::open(&file).await.expect("opens");
+    let stopped = AtomicBool::default();
+    let watch = |_: &Snapshot| {
+        if !stopped.swap(true, Ordering::SeqCst) {
+            bench.service.stop(&key(), second).expect("stopped");
+        }
+    };
+    let run = bench.runner.run(&file, &opened, &bench.stop, &watch);
+    let rotate = async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        bench.rotate().await
+    };
+    let (report, third) = tokio::join!(run, rotate);
+    let report = report.expect("begins");
+    assert_eq!((report.outcome, third.number()), (Outcome::Complete, 3), "{report}");
+    assert_eq!((report.total.refused, report.total.moved), (10, 20), "{report}");
+    assert!(table.all().await.iter().all(|(_, envelope)| version_of(envelope) == 3));
+}
+
+/// As a service whose key had no primary version when it was first asked.
+struct RefusesOnce {
+    inner: Arc<MemoryRegister>,
+    refused: AtomicBool,
+}
+
+#[async_trait]
+impl CampaignRegister for RefusesOnce {
+    async fn open_campaign(&self, request: OpenCampaign) -> Result<Campaign, KmsError> {
+        if !self.refused.swap(true, Ordering::SeqCst) {
+            return Err(KmsError::key_unusable("the key has no primary version now"));
+        }
+        self.inner.open_campaign(request).await
+    }
+
+    async fn report_campaign(&self, report: ReportCampaign) -> Result<Campaign, KmsError> {
+        self.inner.report_campaign(report).await
+    }
+
+    async fn describe_campaign(&self, id: CampaignId) -> Result<Campaign, KmsError> {
+        self.inner.describe_campaign(id).await
+    }
+
+    async fn list_campaigns(&self, key: Option<&KeyPath>) -> Result<Vec<Campaign>, KmsError> {
+        self.inner.list_campaigns(key).await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_without_a_primary_version_is_not_waited_for_for_ever() {
+    let bench = Bench::new();
+    let Some(table) = table(&bench, 1).await else { return };
+    bench.service.stop(&key(), claviger_kms::KeyVersion::FIRST).expect("stopped");
+    let file = table.campaign("give-up-seconds = 1");
+    let opened = sources::open(&file).await.expect("opens");
+    let refused = bench.runner.run(&file, &opened, &bench.stop, &|_: &Snapshot| {}).await;
+    let refused = refused.expect_err("it began without a primary version");
+    assert!(refused.to_string().contains("no primary version now"), "{refused}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
