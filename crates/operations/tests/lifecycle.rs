@@ -122,7 +122,7 @@ async fn a_quarantine_opens_the_campaigns_that_the_key_has_had() {
     end(&admin, &first).await;
     let misuse = quarantine("eu/pay", QuarantineReason::MisuseSuspected);
     let report = admin.quarantine(misuse.clone()).await.unwrap();
-    assert_eq!(report.keys[0].campaigns, [first.name.clone()]);
+    assert_eq!(report.keys[0].campaigns, std::slice::from_ref(&first.name));
     let again = newest(&admin).await;
     assert_eq!((again.state, again.mode), (CampaignState::Open, CampaignMode::Rewrap));
     assert_ne!(again.id, first.id);

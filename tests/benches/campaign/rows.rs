@@ -95,14 +95,15 @@ async fn fill(site: &Site, connection: &str, rows: usize) {
     let database = connect(connection).await;
     let make = "DROP TABLE IF EXISTS cards; CREATE TABLE cards (id bigint PRIMARY KEY, number bytea NOT NULL)";
     database.batch_execute(make).await.unwrap();
-    let envelopes = Envelopes::new(Arc::new(Client::new(ClientConfig::new(site.data_socket()))));
+    let client = Client::new(ClientConfig::new(site.data_socket()));
+    let envelopes = Arc::new(Envelopes::new(Arc::new(client)));
     let key: KeyPath = KEY.parse().unwrap();
     let rows = i64::try_from(rows).unwrap();
     let mut id = 0;
     while id < rows {
         let mut sealing = JoinSet::new();
         for row in id..rows.min(id + 512) {
-            let (envelopes, key) = (envelopes.clone(), key.clone());
+            let (envelopes, key) = (Arc::clone(&envelopes), key.clone());
             sealing.spawn(async move {
                 let text = row.to_string();
                 let context = EncryptionContext::from_pairs([("row", text.as_str())]).unwrap();
@@ -145,7 +146,7 @@ async fn bare_updates(connection: &str, rows: usize) -> f64 {
         let Some(last) = found.last() else { break };
         after = last.get(0);
         let (ids, bytes): (Vec<i64>, Vec<Vec<u8>>) =
-            found.iter().map(|row| (row.get(0), row.get(1))).unzip();
+            found.iter().map(|row| (row.get::<_, i64>(0), row.get::<_, Vec<u8>>(1))).unzip();
         let writer = match writers.pop() {
             Some(writer) => writer,
             None => {

@@ -1,7 +1,5 @@
 //! `clavigerd root rotate` on the real program: killed at many points and repeated, pinned, pruned.
 
-#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
-
 use std::{process::Stdio, time::Duration};
 
 use claviger_tests::{Site, assert_unbroken, audit_trail};
