@@ -127,7 +127,11 @@ impl KeyStore for SqliteStore {
         self.worker
             .run(move |connection| {
                 place.check()?;
-                commit::put_documents(connection, &puts)
+                // Reads of keys wait behind this.
+                connection.busy_timeout(DOCUMENTS_BUSY)?;
+                let written = commit::put_documents(connection, &puts);
+                connection.busy_timeout(open::BUSY)?;
+                written
             })
             .await
     }
@@ -175,3 +179,6 @@ impl fmt::Debug for SqliteStore {
         f.debug_struct("SqliteStore").field("path", &self.path).finish_non_exhaustive()
     }
 }
+
+/// Longest wait of a document's write for another program that has locked the file.
+const DOCUMENTS_BUSY: Duration = Duration::from_millis(100);

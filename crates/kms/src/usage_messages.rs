@@ -1,7 +1,8 @@
 //! Who used which version of a key, how often, and when last.
 //!
 //! Counts and times never say less than what was acknowledged, also after a crash: each makes a count too
-//! high by at most [`Uses::BLOCK`]; a last use may be up to an hour too late.
+//! high by at most [`Uses::BLOCK`]; a last use may be up to an hour too late. The exception is a crash while
+//! the key store cannot be written: the audit log alone has the uses of that time.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};

@@ -187,16 +187,15 @@ impl<T> Attempted<T> {
         self.result
     }
 
-    /// What could not be counted is refused; the result is dropped, and wiped.
+    /// What could not be counted at all is refused; the result is dropped, and wiped.
     async fn counted(&mut self, counted: Result<Vec<Pending>>) {
-        let durable = async {
-            for pending in counted? {
-                pending.durable().await?;
+        match counted {
+            Ok(counted) => {
+                for pending in counted {
+                    pending.durable().await;
+                }
             }
-            Ok(())
-        };
-        if let Err(refused) = durable.await {
-            self.result = Err(refused);
+            Err(refused) => self.result = Err(refused),
         }
     }
 

@@ -1,12 +1,14 @@
 //! Who used which key version how often, counted in memory and never less than what was acknowledged.
 //!
-//! Invariants: a use is answered only when a count at least as high, and a time at least as late, is durable
+//! Invariants: while the store can be written, a use is answered only when a count at least as high, and a time at least as late, is durable
 //! in the document `usage/KEY-ID/VERSION` of the key store. Documents are written ahead of need, by a task of
 //! its own: a block of uses and an hour beyond what was used, so that a request waits only for the first
-//! use of a version by a caller, or when the store is too slow. What cannot be made durable within the
-//! deadline refuses the use. A stop writes exact numbers; after a crash counting goes on from what is durable.
+//! use of a version by a caller, or when the store is too slow. A stop writes exact numbers; after a crash
+//! counting goes on from what is durable. While the store cannot be written uses go on uncounted in the store,
+//! since keys in memory serve then: they are counted in memory, and written when the store is back.
 //!
-//! Known limits: documents have a MAC but are not under the store's head, so that whoever writes the
+//! Known limits: a crash while the store cannot be written leaves counts too low, by what only the audit log
+//! has then. Documents have a MAC but are not under the store's head, so that whoever writes the
 //! store's file can put back lower numbers, while the service is stopped. Callers beyond
 //! [`VersionUsage::MAX_CALLERS`] are counted as one.
 
@@ -58,7 +60,7 @@ impl Usage {
             Some(counters) => counters,
             None => self.load(key_id, version).await?,
         };
-        Ok(Pending::count(counters, principal, kind, &self.asked))
+        Ok(Pending::count(counters, principal, kind, &self.asked, &self.writer.outage))
     }
 
     /// The uses of a version.

@@ -1,6 +1,6 @@
 //! `clavigerd root rotate` on the real program: killed at many points and repeated, pinned, pruned.
 
-use std::{process::Stdio, time::Duration};
+use std::{process::Stdio, time::Instant};
 
 use claviger_tests::{Site, assert_unbroken, audit_trail};
 use serde_json::{Value, json};
@@ -40,15 +40,18 @@ fn a_root_rotation_killed_at_any_moment_loses_nothing_and_is_completed_by_repeat
     let site = Site::new();
     let sealed = sealed(&site);
     // Each time a little later: before, amid and after the commit of the new root and of each batch.
+    let begun = Instant::now();
+    let _ = site.clavigerd(&["root", "rotate"]).succeeded();
+    let whole = begun.elapsed();
     let mut killed = 0;
-    for step in 0..12_u64 {
+    for step in 1..=12 {
         let mut command = site.clavigerd_command(&["root", "rotate"]);
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        std::thread::sleep(Duration::from_millis(30 + 60 * step));
+        std::thread::sleep(whole * step / 13);
         killed += usize::from(child.try_wait().unwrap().is_none());
         child.kill().unwrap();
         child.wait().unwrap();
-        if step % 4 == 3 {
+        if step % 4 == 0 {
             all_open(&site, &sealed);
         }
     }

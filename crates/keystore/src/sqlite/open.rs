@@ -232,4 +232,4 @@ const MODE: u32 = 0o600;
 /// No creation (a missing file is not a new store by itself) and no URI (a path is a path).
 const FLAGS: OpenFlags = OpenFlags::SQLITE_OPEN_READ_WRITE.union(OpenFlags::SQLITE_OPEN_NO_MUTEX);
 /// How long to wait for a program that reads or copies the file just now.
-const BUSY: Duration = Duration::from_secs(5);
+pub(super) const BUSY: Duration = Duration::from_secs(5);

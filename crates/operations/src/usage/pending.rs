@@ -2,17 +2,18 @@
 
 use std::{sync::Arc, time::Duration};
 
-use claviger_kms::{KmsError, Principal, Result, Timestamp};
+use claviger_kms::{Principal, Timestamp};
 use tokio::{sync::mpsc, time::Instant};
 
 use super::{
     UseKind,
     counters::{Caller, Reserve, VersionCounters},
+    writer::Outage,
 };
 
 /// A counted use.
 #[derive(Debug)]
-#[must_use = "a use is answered only when it is durable"]
+#[must_use = "a use is answered when it is durable, or when the store is known to be out of reach"]
 pub(crate) struct Pending(Option<Waiting>);
 
 #[derive(Debug)]
@@ -23,6 +24,7 @@ struct Waiting {
     number: u64,
     at: i64,
     asked: mpsc::UnboundedSender<Arc<VersionCounters>>,
+    outage: Arc<Outage>,
 }
 
 impl Pending {
@@ -31,6 +33,7 @@ impl Pending {
         principal: &Principal,
         kind: UseKind,
         asked: &mpsc::UnboundedSender<Arc<VersionCounters>>,
+        outage: &Arc<Outage>,
     ) -> Self {
         let at = Timestamp::now().as_millisecond();
         let caller = counters.caller(principal);
@@ -39,30 +42,30 @@ impl Pending {
             ask(&counters, asked);
         }
         Self((reserve == Reserve::Spent).then(|| {
-            let asked = asked.clone();
-            Waiting { counters, caller, kind, number, at, asked }
+            let (asked, outage) = (asked.clone(), Arc::clone(outage));
+            Waiting { counters, caller, kind, number, at, asked, outage }
         }))
     }
 
-    /// Waits until the use is durable.
-    ///
-    /// # Errors
-    /// [`KmsError::Unavailable`] after the deadline.
-    pub(crate) async fn durable(self) -> Result<()> {
-        let Some(waiting) = self.0 else { return Ok(()) };
+    /// Waits until the use is durable. While the store cannot be written nobody waits: the use is in the audit
+    /// log, and its count is written when the store is back.
+    pub(crate) async fn durable(self) {
+        let Some(waiting) = self.0 else { return };
         let deadline = Instant::now() + DEADLINE;
         loop {
             let mut saved = std::pin::pin!(waiting.counters.saved.notified());
             saved.as_mut().enable();
             if waiting.caller.counter(waiting.kind).covers(waiting.number, waiting.at) {
-                return Ok(());
+                return;
             }
             ask(&waiting.counters, &waiting.asked);
-            if tokio::time::timeout_at(deadline, saved).await.is_err() {
-                tracing::error!("an operation was refused because its use could not be counted");
-                return Err(KmsError::unavailable(
-                    "the use could not be counted in the key store; the service's log says why",
-                ));
+            let ended = tokio::select! {
+                ended = tokio::time::timeout_at(deadline, saved) => ended.is_err(),
+                () = waiting.outage.begun() => true,
+            };
+            if ended {
+                waiting.outage.begin(&"the deadline passed");
+                return;
             }
         }
     }
@@ -70,10 +73,10 @@ impl Pending {
 
 fn ask(counters: &Arc<VersionCounters>, asked: &mpsc::UnboundedSender<Arc<VersionCounters>>) {
     if counters.ask() {
-        // Nobody listens any more: then nothing becomes durable, and whoever waits is refused.
+        // Nobody listens any more: the service stops, and writes exact numbers.
         let _ = asked.send(Arc::clone(counters));
     }
 }
 
-/// Longest wait for a use to become durable, as for its audit record.
-const DEADLINE: Duration = Duration::from_secs(2);
+/// Longest wait for a use to become durable; a store that is slower counts as out of reach.
+const DEADLINE: Duration = Duration::from_millis(500);

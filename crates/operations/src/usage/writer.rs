@@ -19,6 +19,35 @@ use super::counters::{Ahead, VersionCounters, name_of};
 pub(super) struct Writer {
     task: Mutex<Option<JoinHandle<()>>>,
     stop: watch::Sender<bool>,
+    pub(super) outage: Arc<Outage>,
+}
+
+/// Whether counters can be written.
+#[derive(Debug)]
+pub(super) struct Outage(watch::Sender<bool>);
+
+impl Outage {
+    /// Ends when, or while, they cannot.
+    pub(super) async fn begun(&self) {
+        // Fails only without a sender, which this is.
+        let _ = self.0.subscribe().wait_for(|outage| *outage).await;
+    }
+
+    pub(super) fn begin(&self, why: &dyn std::fmt::Display) {
+        if !self.0.send_replace(true) {
+            tracing::error!(
+                %why,
+                "usage counters cannot be written; uses go on, and a crash before they are written would leave \
+                 counts too low"
+            );
+        }
+    }
+
+    fn end(&self) {
+        if self.0.send_replace(false) {
+            tracing::info!("usage counters are written again");
+        }
+    }
 }
 
 impl Writer {
@@ -27,8 +56,9 @@ impl Writer {
         hierarchy: &Arc<Hierarchy>,
     ) -> Self {
         let (stop, stopped) = watch::channel(false);
-        let task = tokio::spawn(write(asks, Arc::downgrade(hierarchy), stopped));
-        Self { task: Mutex::new(Some(task)), stop }
+        let outage = Arc::new(Outage(watch::Sender::new(false)));
+        let task = write(asks, Arc::downgrade(hierarchy), stopped, Arc::clone(&outage));
+        Self { task: Mutex::new(Some(tokio::spawn(task))), stop, outage }
     }
 
     /// Waits for the write under way.
@@ -46,6 +76,7 @@ async fn write(
     mut asks: mpsc::UnboundedReceiver<Arc<VersionCounters>>,
     hierarchy: Weak<Hierarchy>,
     mut stopped: watch::Receiver<bool>,
+    outage: Arc<Outage>,
 ) {
     let mut batch = Vec::new();
     loop {
@@ -58,12 +89,13 @@ async fn write(
         batch.sort_by_key(|counters| (counters.key_id, counters.version));
         batch.dedup_by_key(|counters| (counters.key_id, counters.version));
         while let Err(error) = save(&hierarchy, &batch, Ahead::Block).await {
-            tracing::warn!(%error, "usage counters could not be written; trying again");
+            outage.begin(&error);
             if tokio::time::timeout(PAUSE, stopped.wait_for(|stopped| *stopped)).await.is_ok() {
                 return;
             }
             read_again(&hierarchy, &batch).await;
         }
+        outage.end();
         batch.clear();
     }
 }
