@@ -90,7 +90,7 @@ show_rotation() {
     claviger census "$campaign" | indented
 
     step "The second person gives evidence that nothing does: claviger evidence submit"
-    evidence=(evidence submit "$campaign" --version 1 --attest "users.db is the only place" --backups-until "$(date -u +%F)")
+    evidence=(evidence submit "$campaign" --version 1 --attest "users.db is the only place" --backups-until "$(date -u +%FT%TZ)")
     status=0
     words=$(as_second "${evidence[@]}" 2>&1) || status=$?
     missing=$(sed -n 's/.*--missing \([0-9]*\).*/\1/p' <<< "$words" | head -n 1)
