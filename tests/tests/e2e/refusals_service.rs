@@ -84,3 +84,11 @@ fn bad_requests_are_refused_by_name_and_the_program_goes_on() {
     assert_eq!(service.decrypt(&sealed, "1"), b"precious");
     service.stop();
 }
+
+/// A time scale would shorten soaks and the delay of destructions.
+#[test]
+fn a_time_scale_is_refused_for_any_token_but_a_developers() {
+    let site = Site::new();
+    let words = ["serve", "--time-scale", "2"];
+    site.clavigerd(&words).assert_refused(1, &["clavigerd dev", "destructions"]);
+}
