@@ -18,8 +18,8 @@ use std::{
 
 use claviger_hierarchy::{Hierarchy, RewrapUse};
 use claviger_kms::{
-    Campaign, CampaignId, CampaignMode, CampaignName, CampaignState, KeyId, KeyPath, KmsError,
-    Result, Timestamp,
+    Campaign, CampaignId, CampaignMode, CampaignName, CampaignState, KeyId, KeyPath, KeyVersion,
+    KmsError, OpenCampaign, Principal, Result, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 
@@ -210,6 +210,32 @@ impl Known {
             opened_at: campaign.opened_at,
             revision: campaign.revision,
         }
+    }
+}
+
+/// The record of a campaign that is opened now, to move to version `target` of its key.
+pub(crate) fn new_record(
+    id: CampaignId,
+    request: OpenCampaign,
+    key_id: KeyId,
+    target: KeyVersion,
+    opened_by: Principal,
+) -> Campaign {
+    let OpenCampaign { key, name, mode } = request;
+    let now = Timestamp::now();
+    Campaign {
+        id,
+        name,
+        key,
+        key_id,
+        mode,
+        state: CampaignState::Open,
+        target,
+        opened_by,
+        opened_at: now,
+        changed_at: now,
+        revision: 1,
+        sources: BTreeMap::new(),
     }
 }
 

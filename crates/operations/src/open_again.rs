@@ -2,15 +2,13 @@
 //!
 //! An open campaign moves nothing by itself: every rewrap needs the policy's permit too.
 
-use std::collections::BTreeMap;
-
 use claviger_audit::{AuditDecision, ServiceEvent};
 use claviger_kms::{
-    Action, Campaign, CampaignId, CampaignMode, CampaignName, CampaignState, KeyId, KeyPath,
-    KeyVersion, QuarantineReason, QuarantinedKey, Result, Timestamp,
+    Action, CampaignId, CampaignMode, KeyId, KeyVersion, OpenCampaign, QuarantineReason,
+    QuarantinedKey, Result,
 };
 
-use crate::{LocalKms, attempt::Attempt};
+use crate::{LocalKms, attempt::Attempt, campaigns::new_record};
 
 impl LocalKms {
     /// Opens every campaign by the names the key has had, in the mode each had last, or in mode `reencrypt`
@@ -31,7 +29,8 @@ impl LocalKms {
         for (name, last) in names {
             let leaked = reason == QuarantineReason::MaterialLeaked;
             let mode = if leaked { CampaignMode::Reencrypt } else { last };
-            match self.open_again((&told.key, key_id, target), name.clone(), mode).await {
+            let request = OpenCampaign { key: told.key.clone(), name: name.clone(), mode };
+            match self.open_again(request, key_id, target).await {
                 Ok(()) => told.campaigns.push(name),
                 Err(error) => told.say(&format!("the campaign {name} was not opened: {error}")),
             }
@@ -40,36 +39,23 @@ impl LocalKms {
 
     async fn open_again(
         &self,
-        (key, key_id, target): (&KeyPath, KeyId, KeyVersion),
-        name: CampaignName,
-        mode: CampaignMode,
+        request: OpenCampaign,
+        key_id: KeyId,
+        target: KeyVersion,
     ) -> Result<()> {
         let campaigns = &self.operations().campaigns;
         let _opening = campaigns.opening.lock().await;
-        if campaigns.to_resume(key, &name, mode)?.is_some() {
+        if campaigns.to_resume(&request.key, &request.name, request.mode)?.is_some() {
             return Ok(());
         }
-        let now = Timestamp::now();
-        let campaign = Campaign {
-            id: CampaignId::make_random()?,
-            name,
-            key: key.clone(),
-            key_id,
-            mode,
-            state: CampaignState::Open,
-            target,
-            opened_by: self.caller().principal.clone(),
-            opened_at: now,
-            changed_at: now,
-            revision: 1,
-            sources: BTreeMap::new(),
-        };
+        let (id, by) = (CampaignId::make_random()?, self.caller().principal.clone());
+        let campaign = new_record(id, request, key_id, target, by);
         let mut attempt = Attempt::begin(self, Action::Rewrap);
         attempt.entry.event = ServiceEvent::CampaignOpened.into();
         attempt.entry.decision = AuditDecision::Internal;
-        attempt.entry.key = Some(key.clone());
+        attempt.entry.key = Some(campaign.key.clone());
         attempt.entry.key_id = Some(key_id);
-        attempt.entry.campaign = Some(campaign.id);
+        attempt.entry.campaign = Some(id);
         self.in_two_records(attempt, async || {
             campaigns.write(&self.operations().hierarchy, &campaign).await
         })

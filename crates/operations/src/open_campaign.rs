@@ -1,16 +1,13 @@
 //! Open a campaign, or take up the open one of the same name.
 
-use std::collections::BTreeMap;
-
 use claviger_audit::ServiceEvent;
-use claviger_kms::{
-    Action, Campaign, CampaignId, CampaignState, EncryptionContext, OpenCampaign, Result, Timestamp,
-};
+use claviger_kms::{Action, Campaign, CampaignId, EncryptionContext, OpenCampaign, Result};
 use claviger_policy::action;
 
 use crate::{
     LocalKms,
     attempt::{Attempt, Attempted},
+    campaigns::new_record,
 };
 
 impl LocalKms {
@@ -43,30 +40,17 @@ impl LocalKms {
         attempt: &mut Attempt,
         request: OpenCampaign,
     ) -> Result<Prepared> {
-        let OpenCampaign { key, name, mode } = request;
-        let permit = attempt.permit::<action::Rewrap>(self, &key, &EncryptionContext::new())?;
+        let OpenCampaign { key, name, mode } = &request;
+        let permit = attempt.permit::<action::Rewrap>(self, key, &EncryptionContext::new())?;
         let (key_id, target) = self.operations().hierarchy.rewrap_target(&permit).await?;
-        let resumed = self.operations().campaigns.to_resume(&key, &name, mode)?;
+        let resumed = self.operations().campaigns.to_resume(key, name, *mode)?;
         let id = resumed.map_or_else(CampaignId::make_random, Ok)?;
         attempt.entry.campaign = Some(id);
         if resumed.is_some() {
             return Ok(Prepared::Open(id));
         }
-        let now = Timestamp::now();
-        Ok(Prepared::New(Campaign {
-            id,
-            name,
-            key,
-            key_id,
-            mode,
-            state: CampaignState::Open,
-            target,
-            opened_by: self.caller().principal.clone(),
-            opened_at: now,
-            changed_at: now,
-            revision: 1,
-            sources: BTreeMap::new(),
-        }))
+        let by = self.caller().principal.clone();
+        Ok(Prepared::New(new_record(id, request, key_id, target, by)))
     }
 }
 
