@@ -63,8 +63,11 @@ impl Pending {
                 ended = tokio::time::timeout_at(deadline, saved) => ended.is_err(),
                 () = waiting.outage.begun() => true,
             };
-            if ended {
+            // Not after a write at the last moment: no other might come to end the outage.
+            if ended && !waiting.caller.counter(waiting.kind).covers(waiting.number, waiting.at) {
                 waiting.outage.begin(&"the deadline passed");
+            }
+            if ended {
                 return;
             }
         }
