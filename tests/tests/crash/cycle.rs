@@ -1,11 +1,17 @@
 //! A rotation and the campaign after it, with kills in both, until every row is where it should be.
 
-use std::{collections::BTreeMap, thread, time::Duration};
+use std::{
+    collections::BTreeMap,
+    thread,
+    time::{Duration, Instant},
+};
+
+use claviger_tests::get;
 
 use crate::{
     check::Found,
     process::{Ended, Process},
-    stage::{Campaign, Rotation, Stage, Strike},
+    stage::{Campaign, KEY, Rotation, Stage, Strike},
     tally::{Tally, When},
 };
 
@@ -20,7 +26,7 @@ impl Durations {
     /// Does each of them, rotations several times: they are short, and the longest counts.
     pub(crate) fn measure(stage: &mut Stage) -> Self {
         let mut durations = Self::default();
-        for (rotation, campaign) in Rotation::ALL.into_iter().zip(Campaign::ALL) {
+        for (rotation, campaign) in Rotation::ASKED.into_iter().zip(Campaign::ALL) {
             let longest = (0..3).map(|number| {
                 let name = format!("measured-{rotation:?}-{number}");
                 let ended = stage.begin_rotation(rotation, &name).end();
@@ -30,6 +36,8 @@ impl Durations {
             durations.rotations.extend(longest.max().map(|longest| (rotation, longest)));
             durations.campaigns.insert(campaign, settle(stage, campaign));
         }
+        let longest = (0..3).map(|_| rotate_by_schedule(stage)).max();
+        durations.rotations.extend(longest.map(|longest| (Rotation::Scheduled, longest)));
         durations
     }
 }
@@ -41,7 +49,12 @@ pub(crate) fn run(stage: &mut Stage, durations: &Durations, points: u64, tally: 
     let last = tally.points() + points;
     // It may meet the rotation in the midst of its work, or be there before it.
     let mut runner = stage.chance.one_in(2).then(|| stage.begin_campaign(campaign));
-    rotate(stage, durations.rotations[&rotation], rotation, &mut runner, last, tally);
+    let whole = durations.rotations[&rotation];
+    if rotation == Rotation::Scheduled {
+        strike_schedule(stage, whole, last, tally);
+    } else {
+        rotate(stage, whole, rotation, &mut runner, last, tally);
+    }
     let whole = durations.campaigns[&campaign];
     for _ in 0..2 + stage.chance.below(4) {
         if tally.points() >= last {
@@ -116,6 +129,52 @@ fn rotate(
     assert!((1..=most).contains(&made), "{rotation:?} made {made} versions");
 }
 
+/// Up to two kills of a service that starts and finds the key due, and then one that nobody kills.
+fn strike_schedule(stage: &mut Stage, whole: Duration, last: u64, tally: &mut Tally) {
+    for _ in 0..stage.chance.below(3) {
+        if tally.points() >= last {
+            break;
+        }
+        let before = stage.known.primary;
+        stage.kill_service();
+        let service = stage.begin_hasty_service();
+        // The first half of its time passes before it is ready.
+        thread::sleep(whole / 2 + stage.chance.moment_within(whole / 2));
+        let _ = service.kill();
+        stage.restore_service();
+        let found = stage.check();
+        let when = match stage.known.primary - before {
+            0 => When::ScheduleNotInForce,
+            1 => When::ScheduleInForce,
+            made => panic!("the schedule made {made} versions in one round"),
+        };
+        tally.point(Strike::Service, when, found);
+    }
+    let _ = rotate_by_schedule(stage);
+}
+
+/// A service starts, rotates what is due, and gives way to one for which a day is a day; how long the rotation took
+/// from its start.
+fn rotate_by_schedule(stage: &mut Stage) -> Duration {
+    let before = stage.known.primary;
+    stage.kill_service();
+    let (begun, service) = (Instant::now(), stage.begin_hasty_service());
+    let took = loop {
+        // Nothing is heard from one that is not up yet.
+        let key = get(&stage.site.admin_socket(), &format!("/v1/keys/{KEY}"));
+        if key.status == 200 && key.json()["primary"].as_u64() > Some(before) {
+            break begun.elapsed();
+        }
+        assert!(begun.elapsed() < PATIENCE, "the schedule did not rotate");
+        thread::sleep(Duration::from_millis(2));
+    };
+    let _ = service.kill();
+    stage.restore_service();
+    stage.check();
+    assert_eq!(stage.known.primary, before + 1, "versions of one round");
+    took
+}
+
 /// Kills in the midst of a campaign; the campaign if it lives on, and whether it had ended before.
 fn strike_campaign(
     stage: &mut Stage,
@@ -169,8 +228,12 @@ fn assert_passable(ended: &Ended) {
     assert!(passable.contains(&ended.status.code()), "{ended:?}");
 }
 
-const ROTATIONS: &[(u64, Rotation)] =
-    &[(2, Rotation::Planned), (1, Rotation::Emergency), (1, Rotation::EmergencyDrained)];
+const ROTATIONS: &[(u64, Rotation)] = &[
+    (2, Rotation::Planned),
+    (2, Rotation::Scheduled),
+    (1, Rotation::Emergency),
+    (1, Rotation::EmergencyDrained),
+];
 
 const CAMPAIGNS: &[(u64, Campaign)] =
     &[(4, Campaign::Rewrap), (3, Campaign::Reencrypt), (1, Campaign::SlowRewrap)];
@@ -182,6 +245,9 @@ const STRIKES: &[(u64, Strike)] = &[
     (2, Strike::Connections),
     (1, Strike::Database),
 ];
+
+/// How long a service may take to start and rotate.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Exit codes of `claviger`.
 const CONFLICT: i32 = 7;

@@ -1,7 +1,7 @@
 //! Everything that runs: a service on a token, a database, an application that writes; what begins rotations
 //! and campaigns, and what kills.
 
-use std::{fs, path::PathBuf, thread, time::Duration};
+use std::{fs, path::PathBuf, process::Command, thread, time::Duration};
 
 use claviger_testkit::Postgres;
 use claviger_tests::{Running, Site};
@@ -40,6 +40,8 @@ pub(crate) enum Rotation {
     Emergency,
     /// After a quarantine that lets callers still open it.
     EmergencyDrained,
+    /// By the service itself, at its start.
+    Scheduled,
 }
 
 /// A campaign file.
@@ -67,9 +69,11 @@ impl Stage {
     /// `None` where there is no PostgreSQL and none is required.
     pub(crate) fn new(seed: u64) -> Option<Self> {
         let database = Postgres::start()?;
-        let (runtime, site) = (Runtime::new().unwrap(), Site::new());
+        let (runtime, site) = (Runtime::new().unwrap(), Site::of_developer());
         let service = site.start();
         service.create(&["eu", KEY]);
+        // Due in a day, unless days pass faster.
+        drop(site.run_claviger(&["key", "set-rotation", KEY, "--every", "1d"]).succeeded());
         let text = database.connection_string().to_owned();
         runtime.block_on(async {
             let client = writer::connect(&text).await.unwrap();
@@ -96,7 +100,7 @@ impl Stage {
         })
     }
 
-    /// Begins a rotation; the name makes a repeated one the same. A kind that is begun otherwise is a line more.
+    /// Begins a rotation that somebody asks for; the name makes a repeated one the same.
     pub(crate) fn begin_rotation(&mut self, rotation: Rotation, name: &str) -> Process {
         let words: &[&str] = match rotation {
             Rotation::Planned => &["rotate"],
@@ -104,6 +108,7 @@ impl Stage {
             Rotation::EmergencyDrained => {
                 &["quarantine", "--reason", "misuse-suspected", "--drain"]
             }
+            Rotation::Scheduled => unreachable!("nobody asks for it"),
         };
         self.claviger(&[&["key"], words, &[KEY, "--idempotency-key", name]].concat())
     }
@@ -113,11 +118,22 @@ impl Stage {
         self.claviger(&["campaign", "run", campaign.file()])
     }
 
+    /// Starts a service for which a day is a millisecond, so that the key is due in its first round and, the next
+    /// being five seconds later, in no other while it lives. There must be none.
+    pub(crate) fn begin_hasty_service(&mut self) -> Process {
+        let command = self.site.clavigerd_command(&["serve", "--time-scale", "86400000"]);
+        self.process(command)
+    }
+
     fn claviger(&mut self, words: &[&str]) -> Process {
-        self.started += 1;
         let mut command = self.site.claviger();
         command.args(words).args(["-o", "json"]);
-        Process::start(command, self.site.folder().join(format!("claviger-{}", self.started)))
+        self.process(command)
+    }
+
+    fn process(&mut self, command: Command) -> Process {
+        self.started += 1;
+        Process::start(command, self.site.folder().join(format!("process-{}", self.started)))
     }
 
     /// Kills the service, which is left away.
@@ -171,7 +187,8 @@ impl Stage {
 }
 
 impl Rotation {
-    pub(crate) const ALL: [Self; 3] = [Self::Planned, Self::Emergency, Self::EmergencyDrained];
+    /// Those that somebody asks for.
+    pub(crate) const ASKED: [Self; 3] = [Self::Planned, Self::Emergency, Self::EmergencyDrained];
 }
 
 impl Campaign {

@@ -31,6 +31,10 @@ pub(crate) enum When {
     InForceUnanswered,
     /// A rotation whose answer came all the same.
     Answered,
+    /// The start of a service that would rotate, and did not.
+    ScheduleNotInForce,
+    /// The same, and it had.
+    ScheduleInForce,
     /// A campaign.
     Campaign,
 }
@@ -85,6 +89,8 @@ impl Tally {
         let of = |when| self.whens.get(&when).copied().unwrap_or_default();
         let cut = of(When::NotInForce) + of(When::InForceUnanswered);
         assert!(cut * 10 >= points, "hardly a rotation was cut");
+        let (before, after) = (of(When::ScheduleNotInForce), of(When::ScheduleInForce));
+        assert!(before > 0 && after > 0, "no rotation by schedule was cut");
         let some = self.progress.get("some rows behind").copied().unwrap_or_default();
         assert!(some * 10 >= points, "hardly a campaign was cut in its midst");
         let written: u64 = self.written.iter().map(Written::acknowledged).sum();

@@ -3,7 +3,8 @@
 //! They end by the wall clock. That is enough here: one process has the store, so all holders read one
 //! clock, and a clock that jumps makes work be done twice or late, never wrongly, because every write
 //! is a compare-and-swap. A lease that ends further ahead than any term was written by a clock that has
-//! gone back since, and counts as ended.
+//! gone back since, and counts as ended. For the same reason every lease ends with the process that has the
+//! store open: who opens it next waits for nobody.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -36,6 +37,12 @@ pub(super) fn lease(
             milliseconds(now.saturating_add(LONGEST))
         ])?;
     Ok(changed == 1)
+}
+
+/// Ends what a process that was killed still held. Called under the store's lock.
+pub(super) fn end_all(connection: &Connection) -> Result<(), Failure> {
+    connection.execute("DELETE FROM lease", [])?;
+    Ok(())
 }
 
 fn milliseconds(since_epoch: Duration) -> i64 {

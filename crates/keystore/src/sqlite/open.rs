@@ -21,6 +21,7 @@ use crate::{
     SqliteStore, StoreError,
     sqlite::{
         failure::{Failure, damaged},
+        lease,
         place::{self, Place},
         read, schema,
         worker::Worker,
@@ -185,6 +186,7 @@ fn connect(path: &Path) -> Result<(Connection, u64), Failure> {
     // A wrapped key that is replaced does not stay in free pages.
     connection.pragma_update(None, "secure_delete", true)?;
     schema::migrate(&mut connection)?;
+    lease::end_all(&connection)?;
     let generation = read::head(&connection)?.map_or(0, |head| head.generation);
     Ok((connection, generation))
 }
