@@ -27,7 +27,6 @@ mod site_tls;
 pub use audit_trail::{assert_unbroken, audit_trail};
 pub use binaries::{claviger, clavigerd, postgres_users};
 pub use eventually::eventually;
-pub use http::get;
 pub use login_counter::LoginCounter;
 pub use process::{Cost, Ran, cost_of, run};
 pub use running::Running;

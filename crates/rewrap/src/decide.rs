@@ -119,16 +119,6 @@ pub fn count_left(counts: &mut CampaignCounts, step: Step) {
     *field = field.saturating_add(1);
 }
 
-/// Whether a run goes on from the cursor another run left. The cursor stands in a pass towards `target`, the
-/// version its campaign was opened for; after a rotation the places before it are to be looked at again.
-#[must_use]
-pub fn resumes(goal: &Goal, target: KeyVersion) -> bool {
-    match *goal {
-        Goal::Version { primary, .. } => primary <= target,
-        Goal::Key { .. } => true,
-    }
-}
-
 /// What comes after a whole pass over a source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Next {
@@ -140,11 +130,13 @@ pub enum Next {
     Partial,
 }
 
-/// What comes after the pass with these counts, the `passes`th. Envelopes of other keys are other campaigns'
-/// work and do not stand in the way; what could not be read or moved does.
+/// What comes after the pass with these counts, the `passes`th. A pass is `whole` if this run began it at the
+/// beginning and the goal is still the same at its end: one that was resumed saw places before a rotation,
+/// perhaps, and one that was overtaken by a rotation left envelopes that are old by now. Envelopes of other keys
+/// are other campaigns' work and do not stand in the way; what could not be read or moved does.
 #[must_use]
-pub fn after_pass(counts: &CampaignCounts, passes: u32, most: u32) -> Next {
-    let settled = counts.moved == 0 && counts.conflicts == 0;
+pub fn after_pass(counts: &CampaignCounts, whole: bool, passes: u32, most: u32) -> Next {
+    let settled = whole && counts.moved == 0 && counts.conflicts == 0;
     match (settled, counts.malformed == 0 && counts.refused == 0) {
         (true, true) => Next::Complete,
         (true, false) => Next::Partial,

@@ -150,9 +150,9 @@ impl Runner {
                 ended.halted = true;
                 break;
             }
-            let (target, mover) = (record.target, &mover);
+            let mover = &mover;
             let source: &dyn Source = source.as_ref();
-            let passes = Passes { file, mover, source, ledger, target, halt, watch };
+            let passes = Passes { file, mover, source, ledger, halt, watch };
             let goal = || self.goal(file, record, halt);
             let (report, end) = passes.run(goal).await;
             ended.sources.insert(source.name().to_owned(), report);

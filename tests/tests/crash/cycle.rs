@@ -6,8 +6,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use claviger_tests::get;
-
 use crate::{
     check::Found,
     process::{Ended, Process},
@@ -129,18 +127,16 @@ fn rotate(
     assert!((1..=most).contains(&made), "{rotation:?} made {made} versions");
 }
 
-/// Up to two kills of a service that starts and finds the key due, and then one that nobody kills.
+/// Up to two kills of a service that has just started and finds the key due, and then one that nobody kills.
 fn strike_schedule(stage: &mut Stage, whole: Duration, last: u64, tally: &mut Tally) {
     for _ in 0..stage.chance.below(3) {
         if tally.points() >= last {
             break;
         }
         let before = stage.known.primary;
+        stage.start_hasty_service();
+        thread::sleep(stage.chance.moment_within(whole));
         stage.kill_service();
-        let service = stage.begin_hasty_service();
-        // The first half of its time passes before it is ready.
-        thread::sleep(whole / 2 + stage.chance.moment_within(whole / 2));
-        let _ = service.kill();
         stage.restore_service();
         let found = stage.check();
         let when = match stage.known.primary - before {
@@ -153,22 +149,18 @@ fn strike_schedule(stage: &mut Stage, whole: Duration, last: u64, tally: &mut Ta
     let _ = rotate_by_schedule(stage);
 }
 
-/// A service starts, rotates what is due, and gives way to one for which a day is a day; how long the rotation took
-/// from its start.
+/// A service starts, rotates what is due, and gives way to one for which a day is a day; how long after its start the
+/// rotation was in force.
 fn rotate_by_schedule(stage: &mut Stage) -> Duration {
     let before = stage.known.primary;
-    stage.kill_service();
-    let (begun, service) = (Instant::now(), stage.begin_hasty_service());
-    let took = loop {
-        // Nothing is heard from one that is not up yet.
-        let key = get(&stage.site.admin_socket(), &format!("/v1/keys/{KEY}"));
-        if key.status == 200 && key.json()["primary"].as_u64() > Some(before) {
-            break begun.elapsed();
-        }
+    stage.start_hasty_service();
+    let begun = Instant::now();
+    while stage.look(&format!("/v1/keys/{KEY}"))["primary"].as_u64() <= Some(before) {
         assert!(begun.elapsed() < PATIENCE, "the schedule did not rotate");
-        thread::sleep(Duration::from_millis(2));
-    };
-    let _ = service.kill();
+        thread::sleep(Duration::from_millis(1));
+    }
+    let took = begun.elapsed();
+    stage.kill_service();
     stage.restore_service();
     stage.check();
     assert_eq!(stage.known.primary, before + 1, "versions of one round");
@@ -246,7 +238,7 @@ const STRIKES: &[(u64, Strike)] = &[
     (1, Strike::Database),
 ];
 
-/// How long a service may take to start and rotate.
+/// How long a service may take to rotate what is due.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Exit codes of `claviger`.

@@ -118,22 +118,20 @@ impl Stage {
         self.claviger(&["campaign", "run", campaign.file()])
     }
 
-    /// Starts a service for which a day is a millisecond, so that the key is due in its first round and, the next
-    /// being five seconds later, in no other while it lives. There must be none.
-    pub(crate) fn begin_hasty_service(&mut self) -> Process {
-        let command = self.site.clavigerd_command(&["serve", "--time-scale", "86400000"]);
-        self.process(command)
+    /// Puts one in the service's place for which a day is a millisecond, so that the key is due in its first round
+    /// and, the next being five seconds later, in no other while it lives. Killed after its start only: SoftHSM
+    /// writes the token's file anew at every login, and a kill in its midst leaves no token.
+    pub(crate) fn start_hasty_service(&mut self) {
+        self.kill_service();
+        let hasty = |command: &mut Command| drop(command.args(["--time-scale", "86400000"]));
+        self.service = Some(self.site.start_in(hasty));
     }
 
     fn claviger(&mut self, words: &[&str]) -> Process {
+        self.started += 1;
         let mut command = self.site.claviger();
         command.args(words).args(["-o", "json"]);
-        self.process(command)
-    }
-
-    fn process(&mut self, command: Command) -> Process {
-        self.started += 1;
-        Process::start(command, self.site.folder().join(format!("process-{}", self.started)))
+        Process::start(command, self.site.folder().join(format!("claviger-{}", self.started)))
     }
 
     /// Kills the service, which is left away.

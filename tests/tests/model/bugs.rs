@@ -100,7 +100,7 @@ fn a_cursor_taken_for_the_truth_skips_rows_after_a_crash() {
     finds(Bug::CursorIsTheTruth, campaign(), COMPLETE_IS_COMPLETE);
 }
 
-/// The runner did so: see `decide::resumes`.
+/// The runner did so: see `decide::after_pass`.
 #[test]
 fn a_pass_resumed_past_a_rotation_leaves_rows_behind() {
     finds(Bug::ResumesPastARotation, campaign(), COMPLETE_IS_COMPLETE);

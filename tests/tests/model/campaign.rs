@@ -43,6 +43,8 @@ pub(crate) struct Runner {
     revision: u8,
     primary: KeyVersion,
     newest: KeyVersion,
+    /// The present pass was begun by another run.
+    resumed: bool,
     progress: Progress,
     passes: u8,
     work: Work,
@@ -111,7 +113,7 @@ impl World {
     ) -> Option<()> {
         let run = self.runners.get(runner)?.clone();
         let next = match (turn, run) {
-            (Turn::Start, None) => Some(self.start(bug)?),
+            (Turn::Start, None) => Some(self.start()?),
             (Turn::Work, Some(run)) => self.work(run, bug, places)?,
             (Turn::LoseReply, Some(run)) => {
                 let Work::Moved { old, new } = run.work else { return None };
@@ -131,7 +133,7 @@ impl World {
     }
 
     /// Opens the campaign, or goes on with the open one where its cursor stands.
-    fn start(&mut self, bug: Option<Bug>) -> Option<Runner> {
+    fn start(&mut self) -> Option<Runner> {
         let target = uses::primary_of(&self.record).ok();
         if self.register.is_none() {
             let state = State(CampaignState::Open);
@@ -142,19 +144,15 @@ impl World {
         self.starts -= 1;
         let register = self.register.clone()?;
         let (primary, newest) = goal(&self.record, register.target)?;
-        let mut run = Runner {
+        Some(Runner {
             revision: register.revision,
             primary,
             newest,
+            resumed: register.progress.place > 0,
             progress: register.progress,
             passes: 0,
             work: Work::Scan,
-        };
-        if !decide::resumes(&run.goal(), register.target) && bug != Some(Bug::ResumesPastARotation)
-        {
-            run.progress = Progress::default();
-        }
-        Some(run)
+        })
     }
 
     fn work(&mut self, mut run: Runner, bug: Option<Bug>, places: u8) -> Option<Option<Runner>> {
@@ -164,7 +162,7 @@ impl World {
             Work::Moved { old, new } => {
                 let outcome = self.replace(run.progress.place, old, new, bug);
                 decide::count_replaced(&mut run.progress.counts.0, outcome);
-                self.advance(&mut run, places)?;
+                self.advance(&mut run, bug, places)?;
             }
             Work::End(end) => {
                 let state = match end {
@@ -212,10 +210,10 @@ impl World {
                 };
                 match under.filter(|_| self.opens_for_rewrap(old.version, bug)) {
                     Some(under) => run.work = Work::Asked { old, under },
-                    None => self.leave(run, Step::Move, places)?,
+                    None => self.leave(run, Step::Move, bug, places)?,
                 }
             }
-            (step, _) => self.leave(run, step, places)?,
+            (step, _) => self.leave(run, step, bug, places)?,
         }
         Some(())
     }
@@ -246,9 +244,9 @@ impl World {
                     run.work = Work::Moved { old, new };
                     return Some(());
                 }
-                self.leave(run, Step::Move, places)
+                self.leave(run, Step::Move, bug, places)
             }
-            None => self.leave(run, Step::Move, places),
+            None => self.leave(run, Step::Move, bug, places),
         }
     }
 
@@ -257,13 +255,19 @@ impl World {
             || bug == Some(Bug::RewrapOpensDisabled)
     }
 
-    fn leave(&mut self, run: &mut Runner, step: Step, places: u8) -> Option<()> {
+    fn leave(
+        &mut self,
+        run: &mut Runner,
+        step: Step,
+        bug: Option<Bug>,
+        places: u8,
+    ) -> Option<()> {
         decide::count_left(&mut run.progress.counts.0, step);
-        self.advance(run, places)
+        self.advance(run, bug, places)
     }
 
     /// To the next place; after the last, whatever the counts of the pass say.
-    fn advance(&mut self, run: &mut Runner, places: u8) -> Option<()> {
+    fn advance(&mut self, run: &mut Runner, bug: Option<Bug>, places: u8) -> Option<()> {
         run.work = Work::Scan;
         run.progress.place += 1;
         if run.progress.place < places {
@@ -272,13 +276,16 @@ impl World {
         run.passes += 1;
         let counts = run.progress.counts.0;
         run.progress = Progress::default();
-        match decide::after_pass(&counts, u32::from(run.passes), MOST_PASSES) {
+        let now = goal(&self.record, self.register.as_ref()?.target);
+        let whole = !run.resumed && now == Some((run.primary, run.newest));
+        let whole = whole || bug == Some(Bug::ResumesPastARotation);
+        run.resumed = false;
+        match decide::after_pass(&counts, whole, u32::from(run.passes), MOST_PASSES) {
             Next::Complete => run.work = Work::End(Ending::Complete),
             Next::Partial => run.work = Work::End(Ending::Partial),
             Next::Again => {
-                let target = self.register.as_ref()?.target;
                 // Without a primary version the runner waits; the next pass begins with what it knew.
-                if let Some((primary, newest)) = goal(&self.record, target) {
+                if let Some((primary, newest)) = now {
                     (run.primary, run.newest) = (primary, newest);
                 }
             }

@@ -5,7 +5,7 @@
 
 use std::future::Future;
 
-use claviger_kms::{CampaignCounts, Cursor, KeyVersion, KmsError, SourceProgress};
+use claviger_kms::{CampaignCounts, Cursor, KmsError, SourceProgress};
 use futures::{
     FutureExt as _, StreamExt as _,
     future::BoxFuture,
@@ -28,7 +28,6 @@ pub(super) struct Passes<'a> {
     pub(super) mover: &'a Mover,
     pub(super) source: &'a dyn Source,
     pub(super) ledger: &'a Ledger,
-    pub(super) target: KeyVersion,
     pub(super) halt: &'a CancellationToken,
     pub(super) watch: &'a (dyn Fn(&Snapshot) + Sync),
 }
@@ -78,14 +77,12 @@ impl Passes<'_> {
                     return (report, PassEnd::Done(Next::Partial));
                 }
             }
-            let next = decide::after_pass(&report.last_pass, report.passes, self.file.passes);
             now = find_goal().await;
-            // Not the last is a pass whose first part was an earlier run's, perhaps before a rotation; nor one that was
-            // overtaken by a rotation, or by a quarantine, under which all is refused until there is a new primary.
-            let settles = !resumed && now.as_ref().is_ok_and(|now| *now == goal);
-            let last = report.passes >= self.file.passes && !resumed;
-            if next != Next::Again && (settles || last) {
-                return (report, PassEnd::Done(next));
+            let whole = !resumed && now.as_ref().is_ok_and(|now| *now == goal);
+            let (counts, passes) = (&report.last_pass, report.passes);
+            match decide::after_pass(counts, whole, passes, self.file.passes) {
+                Next::Again => {}
+                next => return (report, PassEnd::Done(next)),
             }
         }
     }
@@ -131,9 +128,6 @@ impl Passes<'_> {
     ) -> Result<bool, Stuck> {
         let name = self.source.name();
         let mut progress = self.ledger.progress(name);
-        if !decide::resumes(goal, self.target) {
-            progress.cursor = None;
-        }
         if progress.cursor.is_none() {
             progress.counts = CampaignCounts::default();
         }
