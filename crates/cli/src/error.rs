@@ -62,6 +62,12 @@ pub(crate) enum CliError {
         /// Its name.
         name: String,
     },
+    /// A campaign's source is out of reach.
+    #[error("{reason}")]
+    Source {
+        /// Which, and what was said.
+        reason: String,
+    },
     /// A file gave an error.
     #[error("{doing} failed: {source}")]
     File {
@@ -110,17 +116,19 @@ impl CliError {
             Self::OutputExists { .. } => Problem::OutputExists,
             Self::Partial { .. } => Problem::Partial,
             Self::CampaignPartial { .. } => Problem::CampaignPartial,
+            Self::Source { .. } => Problem::SourceUnavailable,
             Self::File { .. } => Problem::FileError,
             Self::OutputClosed => Problem::OutputClosed,
             Self::Unexpected { .. } => Problem::Unexpected,
         }
     }
 
-    /// `claviger: what. remedy`, in one line.
+    /// `claviger: what. remedy`, in one line. A message that has a remedy of its own has it after a semicolon.
     pub(crate) fn to_line(&self) -> String {
         let message = printable(&self.to_string());
         let end = if message.ends_with(['.', '?', '!']) { "" } else { "." };
         match self.problem().explanation().remedy {
+            _ if message.contains("; ") => format!("claviger: {message}{end}"),
             "" => format!("claviger: {message}{end}"),
             remedy => format!("claviger: {message}{end} {remedy}."),
         }
@@ -156,6 +164,13 @@ mod tests {
              List what there is with `claviger key tree`."
         );
         assert_eq!(error.problem().exit(), Exit::NotFound);
+    }
+
+    /// After "let another one run `claviger approve`, then repeat" stood "an operator can enable or rotate".
+    #[test]
+    fn a_remedy_of_its_own_is_not_followed_by_a_general_one() {
+        let error = CliError::from(KmsError::key_unusable("this needs a second person; ask one"));
+        assert_eq!(error.to_line(), "claviger: this needs a second person; ask one.");
     }
 
     #[test]

@@ -43,6 +43,12 @@ impl Problem {
                 "It was sealed under another vendor's key service only.",
                 "See its providers with `claviger inspect`",
             ],
+            Self::SourceUnavailable => [
+                "A database or store that a campaign file names is out of reach. Nothing was lost; repeating the same \
+                 command later helps.",
+                "The database is down or too busy; the connection in the campaign file leads elsewhere.",
+                "Start the database, or mend the connection in the campaign file; then repeat",
+            ],
             Self::OutputExists => [
                 "The output exists, and was left as it is.",
                 "The command ran before, or the name is taken.",

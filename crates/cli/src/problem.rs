@@ -25,6 +25,7 @@ pub(crate) enum Problem {
     UnknownFormat,
     HeadersDamaged,
     NoService,
+    SourceUnavailable,
     OutputExists,
     FileError,
     Partial,
@@ -35,7 +36,7 @@ pub(crate) enum Problem {
 
 impl Problem {
     /// Every kind: the service's first.
-    pub(crate) const ALL: [Self; 19] = [
+    pub(crate) const ALL: [Self; 20] = [
         Self::Denied,
         Self::InvalidRequest,
         Self::CiphertextRejected,
@@ -49,6 +50,7 @@ impl Problem {
         Self::UnknownFormat,
         Self::HeadersDamaged,
         Self::NoService,
+        Self::SourceUnavailable,
         Self::OutputExists,
         Self::FileError,
         Self::Partial,
@@ -78,6 +80,7 @@ impl Problem {
             Self::UnknownFormat => "unknown-format",
             Self::HeadersDamaged => "headers-damaged",
             Self::NoService => "no-service",
+            Self::SourceUnavailable => "source-unavailable",
             Self::OutputExists => "output-exists",
             Self::FileError => "file-error",
             Self::Partial => "partial",
@@ -97,7 +100,7 @@ impl Problem {
             Self::Conflict | Self::OutputExists => Exit::Conflict,
             Self::KeyUnusable => Exit::KeyUnusable,
             Self::Unsupported | Self::UnknownFormat | Self::NoService => Exit::Unsupported,
-            Self::Unavailable => Exit::Unavailable,
+            Self::Unavailable | Self::SourceUnavailable => Exit::Unavailable,
             Self::Usage => Exit::Usage,
             Self::FileError => Exit::File,
             Self::Partial => Exit::Partial,
@@ -171,9 +174,10 @@ mod tests {
     }
 
     #[test]
-    fn only_unavailable_is_worth_repeating() {
+    fn only_what_is_out_of_reach_is_worth_repeating() {
+        let away = [Problem::Unavailable, Problem::SourceUnavailable];
         for problem in Problem::ALL {
-            assert_eq!(problem.is_retryable(), problem == Problem::Unavailable, "{problem:?}");
+            assert_eq!(problem.is_retryable(), away.contains(&problem), "{problem:?}");
         }
     }
 }

@@ -23,7 +23,7 @@ impl Hierarchy {
     /// The emergencies of a generation after `logged`, the highest that the audit log names.
     ///
     /// # Errors
-    /// None of its own; a store that cannot be read.
+    /// [`KmsError::Unavailable`](claviger_kms::KmsError::Unavailable) when the store cannot be read.
     pub async fn emergencies_after(
         &self,
         logged: u64,

@@ -138,6 +138,22 @@ impl Hierarchy {
         Ok(Written::new(with_copies(&record, request.version), changes))
     }
 
+    /// Whether the destruction of a version could be scheduled if somebody else agreed; he is asked only then.
+    ///
+    /// # Errors
+    /// As [`schedule_destroy`](Self::schedule_destroy), but for evidence and persons.
+    pub fn check_destroyable(
+        &self,
+        permit: &Permit<action::Destroy>,
+        version: KeyVersion,
+    ) -> Result<()> {
+        let mut record = KeyRecord::clone(&*self.record(permit.key())?);
+        self.check_unneeded(&record, version)?;
+        let (grounds, now) =
+            (steps::Grounds { two_persons: true, evidence: true }, Timestamp::now());
+        steps::schedule_destroy(&mut record, version, now, grounds, now)
+    }
+
     /// A version's facts. Says nothing of whether the caller may know.
     #[must_use]
     pub fn version_of(&self, key: &KeyPath, version: KeyVersion) -> Option<VersionMetadata> {

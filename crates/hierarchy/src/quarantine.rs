@@ -120,15 +120,9 @@ impl Hierarchy {
         for permit in permits {
             let mut record = KeyRecord::clone(&*self.record(permit.key())?);
             let stopped = self.stop_one(&mut record, permit, order)?;
-            keys.push(QuarantinedKey {
-                key: record.path,
-                stopped: stopped.versions,
-                abandoned: stopped.abandoned,
-                primary: record.primary,
-                notice: None,
-                cut_off: Vec::new(),
-                campaigns: Vec::new(),
-            });
+            let mut told = QuarantinedKey::new(record.path, stopped.versions, stopped.abandoned);
+            told.primary = record.primary;
+            keys.push(told);
         }
         Ok(QuarantineReport { dry_run: true, keys, notices: Vec::new() })
     }

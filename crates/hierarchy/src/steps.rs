@@ -88,11 +88,11 @@ pub fn quarantine(
                 forget_material(record, number);
                 stopped.abandoned.push(number);
             }
-            VersionState::Primary | VersionState::Enabled if only.is_none() || named => {
-                change_state(record, number, VersionState::Quarantined, Grounds::default(), now)?;
-                stopped.versions.push(number);
-            }
-            _ if named => {
+            state
+                if named
+                    || (only.is_none()
+                        && matches!(state, VersionState::Primary | VersionState::Enabled)) =>
+            {
                 change_state(record, number, VersionState::Quarantined, Grounds::default(), now)?;
                 stopped.versions.push(number);
             }
@@ -197,7 +197,7 @@ pub fn destroy(record: &mut KeyRecord, version: KeyVersion, now: Timestamp) -> R
 /// Refuses every use of the key.
 ///
 /// # Errors
-/// None now; a retired key stays retired and is refused with [`KmsError::KeyUnusable`].
+/// [`KmsError::KeyUnusable`] for a retired key, which stays retired.
 pub fn disable_key(record: &mut KeyRecord) -> Result<()> {
     if record.state == KeyState::Retired {
         return Err(unusable(record, "disable its versions, or enable the key first"));

@@ -154,6 +154,11 @@ impl SubmitEvidence {
                 words.len()
             )));
         }
+        if words.chars().any(char::is_control) {
+            return Err(KmsError::invalid(
+                "the attestation of completeness holds a control character; write it as one line of text",
+            ));
+        }
         if self.sources.len() > Self::MAX_SOURCES {
             return Err(KmsError::invalid(format!(
                 "the evidence has {} sources; at most {} are allowed",
@@ -252,6 +257,7 @@ mod tests {
     fn what_does_not_add_up_or_says_nothing_is_refused() {
         assert!(submission(vec![scan(6)], "all").check().is_ok());
         assert!(submission(vec![scan(7)], "all").check().is_err());
+        assert!(submission(vec![scan(6)], "all\u{1b}[31m").check().is_err());
         let overflowing = ScanFacts { holding: u64::MAX, ..scan(4) };
         assert!(submission(vec![overflowing], "all").check().is_err());
         for words in ["", " \n", &"x".repeat(1001)] {

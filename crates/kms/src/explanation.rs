@@ -42,7 +42,7 @@ impl ErrorCode {
             Self::NotFound => [
                 "The thing does not exist, and the caller may know that.",
                 "A misspelt key path, or a version the key never had.",
-                "List what there is with `claviger key tree`",
+                "List keys with `claviger key tree`, and campaigns with `claviger campaign status`",
             ],
             Self::Conflict => [
                 "It exists already, or was changed by somebody else meanwhile.",

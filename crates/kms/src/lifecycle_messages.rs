@@ -125,6 +125,13 @@ pub struct QuarantinedKey {
 }
 
 impl QuarantinedKey {
+    /// A key of which these versions were stopped, and these pending ones given up; nothing is known further.
+    #[must_use]
+    pub fn new(key: KeyPath, stopped: Vec<KeyVersion>, abandoned: Vec<KeyVersion>) -> Self {
+        let (cut_off, campaigns) = (Vec::new(), Vec::new());
+        Self { key, stopped, abandoned, primary: None, notice: None, cut_off, campaigns }
+    }
+
     /// Adds to what is left to do.
     pub fn say(&mut self, words: &str) {
         let notice = self.notice.get_or_insert_default();

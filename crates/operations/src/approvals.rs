@@ -6,7 +6,6 @@
 
 use std::time::Duration;
 
-use claviger_audit::{AuditResult, Phase};
 use claviger_hierarchy::{StoredDocument, TwoPersons};
 use claviger_kms::{
     Action, Approval, ApprovalId, Canonical, EncryptionContext, KeyVersion, KmsError, Result,
@@ -18,7 +17,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{
     LocalKms,
-    attempt::{Attempt, Attempted, not_recorded},
+    attempt::{Attempt, Attempted},
 };
 
 #[derive(Serialize, Deserialize)]
@@ -79,16 +78,14 @@ impl LocalKms {
         if let Err(error) = checked {
             return Attempted { result: Err(error), attempt }.recorded(self).await;
         }
-        let mut intent = attempt.entry.clone();
-        intent.phase = Phase::Intent;
-        intent.result = AuditResult::Pending;
-        self.operations().audit.append(intent).await.map_err(not_recorded)?;
-        attempt.entry.phase = Phase::Outcome;
         let approved_by = Some(self.caller().principal.clone());
         let approval = Approval { approved_by, ..kept.approval };
         let kept = Kept { approval: approval.clone(), used: false };
-        let put = self.operations().hierarchy.put_document(&name, Some(revision), &kept).await;
-        Attempted { result: put.map(|_| approval), attempt }.recorded(self).await
+        self.in_two_records(attempt, async || {
+            self.operations().hierarchy.put_document(&name, Some(revision), &kept).await?;
+            Ok(approval)
+        })
+        .await
     }
 
     /// An id that nobody asked for is told from one that is not his only to who may approve everything.
@@ -145,14 +142,14 @@ fn can_be_approved(kept: &Kept, permit: &Permit<action::Approve>) -> Result<()> 
         ));
     }
     if approval.asked_by == *permit.principal() {
-        return Err(KmsError::invalid("nobody approves his own request"));
+        return Err(KmsError::invalid("nobody approves his own request; let another person do it"));
     }
     Ok(())
 }
 
 fn waiting_for(approval: &Approval) -> KmsError {
     KmsError::key_unusable(format!(
-        "this needs a second person ({}): let another one run `claviger approve {}` until {}, then \
+        "this needs a second person ({}); let another one run `claviger approve {}` until {}, then \
          repeat your request unchanged",
         approval.request,
         approval.id,

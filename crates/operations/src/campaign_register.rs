@@ -1,15 +1,11 @@
 //! The register of campaigns as one principal sees it.
 
 use async_trait::async_trait;
-use claviger_audit::{AuditResult, Phase};
 use claviger_kms::{
     Campaign, CampaignId, CampaignRegister, KeyPath, OpenCampaign, ReportCampaign, Result,
 };
 
-use crate::{
-    LocalKms,
-    attempt::{Attempt, Attempted, not_recorded},
-};
+use crate::LocalKms;
 
 #[async_trait]
 impl CampaignRegister for LocalKms {
@@ -34,22 +30,5 @@ impl CampaignRegister for LocalKms {
             kms.try_list_campaigns(key.as_ref()).await.recorded(&kms).await
         })
         .await
-    }
-}
-
-impl LocalKms {
-    /// Records the intent of a permitted change, makes it, and records the outcome.
-    pub(crate) async fn in_two_records<T>(
-        &self,
-        mut attempt: Attempt,
-        act: impl AsyncFnOnce() -> Result<T>,
-    ) -> Result<T> {
-        let mut intent = attempt.entry.clone();
-        intent.phase = Phase::Intent;
-        intent.result = AuditResult::Pending;
-        self.operations().audit.append(intent).await.map_err(not_recorded)?;
-        let result = act().await;
-        attempt.entry.phase = Phase::Outcome;
-        Attempted { result, attempt }.recorded(self).await
     }
 }

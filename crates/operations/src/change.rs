@@ -22,15 +22,44 @@ impl LocalKms {
         version: Option<KeyVersion>,
         act: impl AsyncFnOnce(Permit<A>) -> Result<Written>,
     ) -> Result<KeyMetadata> {
+        let (attempt, permit) = self.permitted::<A>(key, version).await?;
+        self.carry_out(attempt, async || act(permit).await).await
+    }
+
+    /// Begins and permits; a refusal is recorded.
+    pub(crate) async fn permitted<A: ActionType>(
+        &self,
+        key: &KeyPath,
+        version: Option<KeyVersion>,
+    ) -> Result<(Attempt, Permit<A>)> {
         let mut attempt = Attempt::begin(self, A::ACTION);
         attempt.entry.key_version = version;
-        let permit = match attempt.permit::<A>(self, key, &EncryptionContext::new()) {
-            Ok(permit) => permit,
-            Err(denied) => {
-                return Attempted { result: Err(denied), attempt }.recorded(self).await;
-            }
-        };
-        self.carry_out(attempt, async || act(permit).await).await
+        match attempt.permit::<A>(self, key, &EncryptionContext::new()) {
+            Ok(permit) => Ok((attempt, permit)),
+            Err(denied) => Attempted { result: Err(denied), attempt }.recorded(self).await,
+        }
+    }
+
+    /// Records the intent of a permitted change of something that is no key, makes it, and records the outcome.
+    pub(crate) async fn in_two_records<T>(
+        &self,
+        mut attempt: Attempt,
+        act: impl AsyncFnOnce() -> Result<T>,
+    ) -> Result<T> {
+        self.record_intent(&mut attempt).await?;
+        let result = act().await;
+        Attempted { result, attempt }.recorded(self).await
+    }
+
+    /// Pays the log what it is owed, and records the intent; what the attempt is recorded as next is its outcome.
+    async fn record_intent(&self, attempt: &mut Attempt) -> Result<()> {
+        self.operations().pay_the_log().await?;
+        let mut intent = attempt.entry.clone();
+        intent.phase = Phase::Intent;
+        intent.result = AuditResult::Pending;
+        self.operations().audit.append(intent).await.map_err(not_recorded)?;
+        attempt.entry.phase = Phase::Outcome;
+        Ok(())
     }
 
     /// A change that another one brings with it, or that the service makes by itself, with records of its
@@ -56,15 +85,9 @@ impl LocalKms {
         mut attempt: Attempt,
         act: impl AsyncFnOnce() -> Result<Written>,
     ) -> Result<KeyMetadata> {
-        self.operations().pay_the_log().await?;
+        self.record_intent(&mut attempt).await?;
         let version = attempt.entry.key_version;
-        let mut intent = attempt.entry.clone();
-        intent.phase = Phase::Intent;
-        intent.result = AuditResult::Pending;
-        self.operations().audit.append(intent).await.map_err(not_recorded)?;
-
         let result = act().await;
-        attempt.entry.phase = Phase::Outcome;
         if let (None, Ok(written)) = (version, &result)
             && !written.changes.is_empty()
         {
@@ -88,17 +111,12 @@ impl LocalKms {
 
     /// Moves on the children that an interrupted rotation left behind; says what stays and why.
     pub(crate) async fn resume_move(&self, behind: &ChildrenBehind) -> Result<Option<String>> {
-        self.operations().pay_the_log().await?;
         let mut attempt = Attempt::begin(self, Action::Rotate);
         attempt.entry.decision = AuditDecision::Internal;
         attempt.entry.key = behind.parent().cloned();
         attempt.entry.key_id =
             behind.parent().and_then(|key| self.operations().hierarchy.id_of(key));
-        let mut intent = attempt.entry.clone();
-        intent.phase = Phase::Intent;
-        intent.result = AuditResult::Pending;
-        self.operations().audit.append(intent).await.map_err(not_recorded)?;
-        attempt.entry.phase = Phase::Outcome;
+        self.record_intent(&mut attempt).await?;
         let outcome = attempt.close(self, AuditResult::Done);
         let left = self.move_children(&outcome, behind).await?;
         self.operations().audit.append(outcome).await.map_err(not_recorded)?;

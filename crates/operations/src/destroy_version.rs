@@ -12,23 +12,22 @@ impl LocalKms {
         &self,
         request: ScheduleDestroy,
     ) -> Result<KeyMetadata> {
-        request.check()?;
         let version = request.version;
         self.change::<action::Destroy>(&request.key, Some(version), async |permit| {
+            request.check()?;
             let hierarchy = &self.operations().hierarchy;
-            let second = if request.shred && !hierarchy.is_scheduled(&request.key, version) {
-                let words = format!(
-                    "shred version {version} of {} in {} days: whatever still needs it is lost for ever",
-                    request.key, request.days
-                );
-                Some(self.second_person(&permit, Some(version), words).await?)
-            } else {
-                None
-            };
-            let evidence = if request.shred || hierarchy.is_scheduled(&request.key, version) {
-                None
-            } else {
-                self.standing_evidence(&permit, &request).await?
+            let scheduled = hierarchy.is_scheduled(&request.key, version);
+            let (second, evidence) = match (scheduled, request.shred) {
+                (true, _) => (None, None),
+                (false, true) => {
+                    hierarchy.check_destroyable(&permit, version)?;
+                    let words = format!(
+                        "shred version {version} of {} in {} days: whatever still needs it is lost for ever",
+                        request.key, request.days
+                    );
+                    (Some(self.second_person(&permit, Some(version), words).await?), None)
+                }
+                (false, false) => (None, self.standing_evidence(&permit, &request).await?),
             };
             hierarchy.schedule_destroy(permit, &request, second, evidence).await
         })

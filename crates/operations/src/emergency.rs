@@ -8,12 +8,12 @@ use std::sync::{Mutex, PoisonError};
 
 use claviger_audit::{AuditDecision, AuditError, AuditResult, Entry, Phase, Proof};
 use claviger_hierarchy::{Change, UnloggedEmergency, Written};
-use claviger_kms::{Action, EncryptionContext, KeyMetadata, KeyPath, KeyVersion, Result};
+use claviger_kms::{Action, KeyMetadata, KeyPath, KeyVersion, Result};
 use claviger_policy::{ActionType, Permit};
 
 use crate::{
     LocalKms, Operations,
-    attempt::{Attempt, Attempted, not_recorded, result_of},
+    attempt::{Attempt, not_recorded, result_of},
     change::outcomes,
 };
 
@@ -40,14 +40,7 @@ impl LocalKms {
         version: Option<KeyVersion>,
         act: impl AsyncFnOnce(Permit<A>) -> Result<Written>,
     ) -> Result<KeyMetadata> {
-        let mut attempt = Attempt::begin(self, A::ACTION);
-        attempt.entry.key_version = version;
-        let permit = match attempt.permit::<A>(self, key, &EncryptionContext::new()) {
-            Ok(permit) => permit,
-            Err(denied) => {
-                return Attempted { result: Err(denied), attempt }.recorded(self).await;
-            }
-        };
+        let (attempt, permit) = self.permitted::<A>(key, version).await?;
         let result = act(permit).await;
         let changes = result.as_ref().map_or(&[][..], |written| &written.changes);
         let notice = self.record_emergency(attempt, result_of(&result), changes).await;

@@ -11,11 +11,11 @@ use crate::LocalKms;
 #[async_trait]
 impl KeyLifecycle for LocalKms {
     async fn quarantine(&self, request: QuarantineKey) -> Result<QuarantineReport> {
-        self.to_the_end(|kms| async move { kms.quarantine_recorded(request).await }).await
+        self.to_the_end_at_once(|kms| async move { kms.quarantine_recorded(request).await }).await
     }
 
     async fn disable_key(&self, request: KeyRequest) -> Result<KeyMetadata> {
-        self.to_the_end(|kms| async move { kms.disable_key_recorded(request).await }).await
+        self.to_the_end_at_once(|kms| async move { kms.disable_key_recorded(request).await }).await
     }
 
     async fn enable_key(&self, request: KeyRequest) -> Result<KeyMetadata> {

@@ -52,7 +52,8 @@ impl LocalKms {
         self.carry(place, work).await
     }
 
-    /// The same without waiting for a place: for what the service does by itself, one thing at a time.
+    /// The same without waiting for a place: for what the service does by itself, one thing at a time, and for
+    /// emergencies, which do not stand behind data operations that a hanging token holds up.
     pub(crate) async fn to_the_end_at_once<T, F>(&self, work: impl FnOnce(Self) -> F) -> Result<T>
     where
         T: Send + 'static,
@@ -129,7 +130,8 @@ impl KeyManagementService for LocalKms {
     }
 
     async fn disable_version(&self, request: VersionRequest) -> Result<KeyMetadata> {
-        self.to_the_end(|kms| async move { kms.disable_version_recorded(request).await }).await
+        self.to_the_end_at_once(|kms| async move { kms.disable_version_recorded(request).await })
+            .await
     }
 
     async fn encrypt(&self, request: Encrypt) -> Result<Encrypted> {

@@ -39,7 +39,7 @@ impl LocalKms {
             idempotency_key: request.idempotency_key.clone(),
         };
         if request.dry_run {
-            let result = self.foretold(&permits, &order).await;
+            let result = self.foretold(&request, &permits, &order).await;
             return Attempted { result, attempt }.recorded(self).await;
         }
         self.operations().alerts.raise(Alert {
@@ -55,20 +55,13 @@ impl LocalKms {
         let (stopped, _) = stopped?;
         let mut keys = Vec::with_capacity(permits.len());
         for (permit, stopped) in permits.iter().zip(stopped) {
-            keys.push(QuarantinedKey {
-                key: permit.key().clone(),
-                stopped: stopped.versions,
-                abandoned: stopped.abandoned,
-                primary: None,
-                notice: None,
-                cut_off: Vec::new(),
-                campaigns: Vec::new(),
-            });
+            let key = permit.key().clone();
+            keys.push(QuarantinedKey::new(key, stopped.versions, stopped.abandoned));
         }
         for (permit, told) in permits.iter().zip(&mut keys) {
             self.replace(permit, &order, told).await;
         }
-        if request.reason == QuarantineReason::MaterialLeaked && !request.recursive {
+        if renews_below(&request) {
             keys.extend(self.renew_below(&request.key).await);
         }
         for told in &mut keys {
@@ -88,6 +81,7 @@ impl LocalKms {
     /// What would be stopped, and who would be cut off, as far as that is counted.
     async fn foretold(
         &self,
+        request: &QuarantineKey,
         permits: &[Permit<action::Quarantine>],
         order: &QuarantineOrder,
     ) -> Result<QuarantineReport> {
@@ -106,6 +100,13 @@ impl LocalKms {
                     }
                 }
             }
+        }
+        if renews_below(request) {
+            report.keys.extend(self.below(&request.key).into_iter().map(|path| {
+                let mut below = QuarantinedKey::new(path, Vec::new(), Vec::new());
+                below.say("gets a new version");
+                below
+            }));
         }
         if order.drain {
             let notice = "with drain they may still unwrap; only wrapping is cut off";
@@ -146,13 +147,20 @@ impl LocalKms {
         paths.into_iter().filter(|path| path != key).collect()
     }
 
-    /// A new primary version, recorded as a rotation; if it cannot be made now, the service goes on trying.
+    /// A new primary version, recorded as a rotation; if it cannot be made now, the service goes on trying. None is
+    /// made where one version was stopped and another one is primary.
     async fn replace(
         &self,
         permit: &Permit<action::Quarantine>,
         order: &QuarantineOrder,
         told: &mut QuarantinedKey,
     ) {
+        let plan = self.operations().hierarchy.rotation_plan(permit.key()).ok();
+        let primary = plan.and_then(|plan| plan.primary).map(|(version, _)| version);
+        if order.version.is_some() && primary.is_some() {
+            told.primary = primary;
+            return;
+        }
         let made = self
             .internal_change(Action::Rotate, permit.key(), None, async || {
                 self.operations().hierarchy.replace_stopped(permit, order).await
@@ -179,20 +187,18 @@ impl LocalKms {
                     self.operations().hierarchy.rotate(permit, None).await
                 })
                 .await;
-            let (primary, notice) = match made {
-                Ok(metadata) => (metadata.primary, None),
-                Err(error) => (None, Some(format!("no new version ({error}): rotate it"))),
-            };
-            told.push(QuarantinedKey {
-                key: path,
-                stopped: Vec::new(),
-                abandoned: Vec::new(),
-                primary,
-                notice,
-                cut_off: Vec::new(),
-                campaigns: Vec::new(),
-            });
+            let mut below = QuarantinedKey::new(path, Vec::new(), Vec::new());
+            match made {
+                Ok(metadata) => below.primary = metadata.primary,
+                Err(error) => below.say(&format!("no new version ({error}): rotate it")),
+            }
+            told.push(below);
         }
         told
     }
+}
+
+/// After a leak the keys below get new versions too. A recursive quarantine stops and renews them itself.
+fn renews_below(request: &QuarantineKey) -> bool {
+    request.reason == QuarantineReason::MaterialLeaked && !request.recursive
 }

@@ -8,7 +8,7 @@
 use std::{fmt, sync::Arc};
 
 use async_trait::async_trait;
-use claviger_audit::{AuditResult, Digest, Phase, ServiceEvent};
+use claviger_audit::{AuditResult, Digest, ServiceEvent};
 use claviger_kms::{Action, ErrorCode, Result};
 use claviger_policy::{Policy, ServicePermit, action};
 use serde::Serialize;
@@ -109,12 +109,6 @@ impl LocalKms {
                 return Attempted { result: Err(denied), attempt }.recorded(self).await;
             }
         };
-        let mut intent = attempt.entry.clone();
-        intent.phase = Phase::Intent;
-        intent.result = AuditResult::Pending;
-        self.operations().audit.append(intent).await.map_err(not_recorded)?;
-        let result = reload.reload(Asked::ByCaller(permit)).await;
-        attempt.entry.phase = Phase::Outcome;
-        Attempted { result, attempt }.recorded(self).await
+        self.in_two_records(attempt, async || reload.reload(Asked::ByCaller(permit)).await).await
     }
 }

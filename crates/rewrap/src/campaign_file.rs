@@ -9,7 +9,7 @@ mod raw;
 mod target;
 
 use std::{
-    fs,
+    fs, io,
     ops::Range,
     path::{Path, PathBuf},
     time::Duration,
@@ -138,8 +138,7 @@ impl CampaignFile {
             place,
             reason,
         };
-        let text =
-            fs::read_to_string(path).map_err(|source| error(String::new(), source.to_string()))?;
+        let text = read_text(path).map_err(|reason| error(String::new(), reason))?;
         let base = path.parent().unwrap_or(Path::new(""));
         Self::parse(&text, base).map_err(|(place, reason)| error(place, reason))
     }
@@ -210,6 +209,19 @@ impl Connection {
     }
 }
 
+/// A regular file of at most [`MAX_TEXT`] bytes: a device or a pipe may never end.
+fn read_text(path: &Path) -> Result<String, String> {
+    let told = |error: io::Error| error.to_string();
+    let found = fs::metadata(path).map_err(told)?;
+    if !found.is_file() {
+        return Err("is not a regular file".to_owned());
+    }
+    if found.len() > MAX_TEXT {
+        return Err(format!("has {} bytes; a campaign file has at most {MAX_TEXT}", found.len()));
+    }
+    fs::read_to_string(path).map_err(told)
+}
+
 fn within<N: PartialOrd + std::fmt::Display>(
     name: &str,
     value: N,
@@ -229,6 +241,9 @@ fn place(text: &str, span: Option<Range<usize>>) -> String {
     let column = before.rsplit('\n').next().map_or(1, |last| last.chars().count() + 1);
     format!(":{line}:{column}")
 }
+
+/// Most bytes of a campaign file.
+const MAX_TEXT: u64 = 1024 * 1024;
 
 #[cfg(test)]
 mod tests;

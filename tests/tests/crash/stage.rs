@@ -123,7 +123,9 @@ impl Stage {
     /// writes the token's file anew at every login, and a kill in its midst leaves no token.
     pub(crate) fn start_hasty_service(&mut self) {
         self.kill_service();
-        let hasty = |command: &mut Command| drop(command.args(["--time-scale", "86400000"]));
+        let hasty = |command: &mut Command| {
+            command.args(["--time-scale", "86400000"]);
+        };
         self.service = Some(self.site.start_in(hasty));
     }
 

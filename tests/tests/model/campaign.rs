@@ -255,13 +255,7 @@ impl World {
             || bug == Some(Bug::RewrapOpensDisabled)
     }
 
-    fn leave(
-        &mut self,
-        run: &mut Runner,
-        step: Step,
-        bug: Option<Bug>,
-        places: u8,
-    ) -> Option<()> {
+    fn leave(&mut self, run: &mut Runner, step: Step, bug: Option<Bug>, places: u8) -> Option<()> {
         decide::count_left(&mut run.progress.counts.0, step);
         self.advance(run, bug, places)
     }

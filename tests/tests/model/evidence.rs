@@ -48,8 +48,8 @@ impl Evidence {
     }
 }
 
-/// What the destruction of a version rests on. The service's own check of evidence takes the place of this
-/// function's first lines when it exists.
+/// What the destruction of a version rests on: the order of gate and scans, which `claviger_operations` judges by
+/// their times.
 pub(crate) fn grounds(
     world: &World,
     bug: Option<Bug>,

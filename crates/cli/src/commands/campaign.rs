@@ -121,13 +121,13 @@ pub(super) async fn read(path: PathBuf) -> Result<CampaignFile> {
     blocking(move || CampaignFile::read(&path).map_err(told)).await
 }
 
-/// A campaign's error as one of ours: an unreachable source is as unavailable as a service.
+/// A campaign's error as one of ours.
 pub(super) fn told(error: CampaignError) -> CliError {
     let text = error.to_string();
     match error {
         CampaignError::Kms { source } => source.into(),
         CampaignError::Source { source: SourceError::Unreachable { .. }, .. } => {
-            KmsError::unavailable(text).into()
+            CliError::Source { reason: text }
         }
         _ => KmsError::invalid(text).into(),
     }

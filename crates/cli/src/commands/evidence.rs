@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use claviger_client::Client;
-use claviger_kms::{Attestation, Evidence, KeyVersion, KmsError, SubmitEvidence, Timestamp};
+use claviger_kms::{Attestation, Evidence, KeyVersion, SubmitEvidence, Timestamp};
 use claviger_rewrap::{Gathered, gather, sources};
+use serde_json::json;
 
 use super::{
     campaign::{follow, read, told},
@@ -68,13 +69,22 @@ pub(crate) async fn run(
         let usage = usage.versions.iter().find(|usage| usage.version == version);
         let (issued, rewrapped) = usage.map_or((0, 0), |usage| usage.issued_and_rewrapped());
         let missing = issued.saturating_sub(gathered.found);
-        return Err(KmsError::invalid(format!(
-            "nothing was submitted: {issued} wraps were issued under version {version}, {rewrapped} rewraps from \
-             it were counted, {} envelopes under it were found, so that {missing} are missing; if you can say \
-             what became of them (moved, overwritten, deleted), repeat this with --missing {missing}",
-            gathered.found
-        ))
-        .into());
+        let found = gathered.found;
+        let text = Lines::default()
+            .with("issued", format!("{issued} wraps under version {version}"))
+            .with("rewrapped", format!("{rewrapped} from it"))
+            .with("found", format!("{found} envelopes under it"))
+            .with("missing", missing)
+            .with(
+                "notice",
+                format!(
+                    "nothing was submitted; if you can say what became of those that are missing (moved, \
+                     overwritten, deleted), repeat this with --missing {missing}"
+                ),
+            );
+        let numbers = json!({"submitted": false, "issued": issued, "rewrapped": rewrapped,
+            "found": found, "missing": missing});
+        return Reply::new(&numbers, text.finish());
     };
     let request = SubmitEvidence {
         key: file.key.clone(),

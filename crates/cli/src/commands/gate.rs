@@ -4,12 +4,12 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use clap::{Args, Subcommand};
 use claviger_kms::{KeyVersion, KmsError};
-use claviger_rewrap::{CampaignFile, Closes, Gate, GateState};
+use claviger_rewrap::{CampaignFile, Closes, Gate, GateState, sources};
 use serde_json::json;
 
-use super::campaign::read;
+use super::campaign::{read, told};
 use crate::{
-    error::Result,
+    error::{CliError, Result},
     reply::{Lines, Reply},
     session::Session,
 };
@@ -58,7 +58,8 @@ pub(crate) async fn run(session: &Session, command: GateCommand) -> Result<Reply
     match command {
         GateCommand::Sql(arguments) => sql(session, arguments).await,
         GateCommand::Status(of) => {
-            let gates = gates(session, of).await?;
+            let file = read(of.file).await?;
+            let gates = gates(session, &file, of.version).await?;
             let mut states = BTreeMap::new();
             for (name, gate) in &gates {
                 states
@@ -70,7 +71,12 @@ pub(crate) async fn run(session: &Session, command: GateCommand) -> Result<Reply
 }
 
 async fn sql(session: &Session, arguments: SqlArguments) -> Result<Reply> {
-    let gates = gates(session, arguments.of).await?;
+    let file = read(arguments.of.file).await?;
+    if !arguments.remove {
+        // A gate on a column that is not there would refuse every write.
+        drop(sources::open(&file).await.map_err(told)?);
+    }
+    let gates = gates(session, &file, arguments.of.version).await?;
     if !arguments.apply && !arguments.remove {
         let texts: BTreeMap<_, _> = gates.iter().map(|(name, gate)| (name, gate.sql())).collect();
         let text = texts.iter().map(|(name, text)| match text {
@@ -87,9 +93,12 @@ async fn sql(session: &Session, arguments: SqlArguments) -> Result<Reply> {
     reply(&states)
 }
 
-async fn gates(session: &Session, of: OfVersion) -> Result<Vec<(String, Gate)>> {
-    let file = read(of.file).await?;
-    let closes = closes(session, &file, of.version).await?;
+async fn gates(
+    session: &Session,
+    file: &CampaignFile,
+    version: KeyVersion,
+) -> Result<Vec<(String, Gate)>> {
+    let closes = closes(session, file, version).await?;
     let gate = |settings| Gate::of(settings, closes);
     let mut gates = Vec::new();
     for settings in &file.sources {
@@ -109,7 +118,7 @@ pub(super) async fn closes(
     let key = session.service.describe_key(&file.key).await?;
     if key.primary == Some(version) {
         return Err(KmsError::key_unusable(format!(
-            "version {version} is the primary one of {}: rotate the key first, or nothing could be written",
+            "version {version} is the primary one of {}, and nothing could be written any more; rotate the key first",
             file.key
         ))
         .into());
@@ -122,10 +131,10 @@ pub(super) async fn closes(
     Ok(Closes { key: key.id, version })
 }
 
-fn named(source: &str, error: &claviger_rewrap::SourceError) -> crate::error::CliError {
+fn named(source: &str, error: &claviger_rewrap::SourceError) -> CliError {
     let text = format!("source {source}: {error}");
     match error {
-        claviger_rewrap::SourceError::Unreachable { .. } => KmsError::unavailable(text).into(),
+        claviger_rewrap::SourceError::Unreachable { .. } => CliError::Source { reason: text },
         _ => KmsError::invalid(text).into(),
     }
 }

@@ -127,19 +127,32 @@ impl RawSource {
             }
             RawKind::Files => {
                 let root = base.join(needed("root", self.root.as_ref())?);
-                SourceKind::Files { root, include: self.include() }
+                SourceKind::Files { root, include: self.include()? }
             }
             RawKind::Objects => SourceKind::Objects(self.objects(base)?),
         })
     }
 
-    fn include(&self) -> Vec<String> {
-        self.include.clone().unwrap_or_else(|| vec!["**/*.claviger".to_owned()])
+    /// Patterns below the root or prefix: one that leads elsewhere would match nothing, and the census say that all
+    /// was looked at.
+    fn include(&self) -> Result<Vec<String>, String> {
+        let include = self.include.clone().unwrap_or_else(|| vec!["**/*.claviger".to_owned()]);
+        let leads_out = |pattern: &String| {
+            pattern.is_empty()
+                || pattern.starts_with('/')
+                || pattern.split('/').any(|part| part == "..")
+        };
+        if include.is_empty() || include.iter().any(leads_out) {
+            return Err(
+                "include names at least one pattern, each relative and without `..`".to_owned()
+            );
+        }
+        Ok(include)
     }
 
     fn objects(self, base: &Path) -> Result<Bucket, String> {
         let within = |path: PathBuf| base.join(path);
-        let include = self.include();
+        let include = self.include()?;
         Bucket {
             name: needed("bucket", self.bucket.as_ref())?.clone(),
             endpoint: self.endpoint,

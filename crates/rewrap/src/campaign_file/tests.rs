@@ -65,6 +65,34 @@ fn numbers_past_their_limits_and_missing_or_double_parts_are_refused() {
     }
 }
 
+/// A pattern that leads out of the root matched nothing, and a census said that all had been looked at.
+#[test]
+fn patterns_that_lead_out_of_the_root_or_none_are_refused() {
+    let files = |include: &str| {
+        let text = format!(
+            "name = \"files\"\nkey = \"eu\"\nmode = \"rewrap\"\n[[source]]\nname = \"files\"\n\
+             kind = \"files\"\nroot = \"data\"\ninclude = {include}\ncontext = {{}}\n"
+        );
+        parse(&text)
+    };
+    files("[\"**/*.sealed\"]").unwrap();
+    for include in ["[]", "[\"\"]", "[\"../../*\"]", "[\"/srv/*\"]", "[\"a/../b\"]"] {
+        let (_, reason) = files(include).unwrap_err();
+        assert!(reason.contains("include names"), "{include}: {reason}");
+    }
+}
+
+/// A device was read until memory ended.
+#[test]
+fn a_file_that_is_none_or_too_long_is_not_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let long = folder.path().join("long.toml");
+    fs::write(&long, vec![b'#'; 1024 * 1024 + 1]).unwrap();
+    for path in [Path::new("/dev/zero"), folder.path(), &long] {
+        assert!(CampaignFile::read(path).is_err(), "{}", path.display());
+    }
+}
+
 #[test]
 fn an_error_never_quotes_a_value() {
     let text = SAMPLE.replacen("#= passes = 5", "passes = \"hunter2\"", 1);

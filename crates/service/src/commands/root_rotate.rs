@@ -81,12 +81,12 @@ pub(super) async fn prune(config: &Config, prune: &Prune) -> Result<()> {
     let tree = open(config, &token, &store, recovered.highest_generation).await?;
     let before = verify_root(token.as_ref(), store.as_ref()).await?;
     check_pin(config, &before, false)?;
-    if !prune.no_backup_needs_it {
+    if !prune.no_backup_needs_it && !before.former.is_empty() {
         let objects: Vec<_> = before.former.iter().map(|root| root.object.to_string()).collect();
         bail!(
             "this destroys {} in the token, and no backup of the key store made before the last root \
              rotation can then be restored. If that is meant, repeat with --no-backup-needs-it",
-            if objects.is_empty() { "nothing".to_owned() } else { objects.join(", ") }
+            objects.join(", ")
         );
     }
     let intent = intent(&audit, ServiceEvent::RootPruned).await?;

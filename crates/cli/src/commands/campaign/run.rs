@@ -24,7 +24,7 @@ pub(super) async fn plan(session: &Session, path: PathBuf) -> Result<Reply> {
     let file = read(path).await?;
     let to = destination(&file)?;
     let opened = sources::open(&file).await.map_err(told)?;
-    let stop = CancellationToken::new();
+    let stop = follow(&session.stop);
     let plan = look(&*session.service, to.as_ref(), &file, &opened, &stop).await;
     let plan = plan.map_err(told)?;
     Reply::new(&plan, text_of(&plan))

@@ -10,7 +10,10 @@ use std::{
     time::Duration,
 };
 
-use tokio_postgres::{Client, Config, NoTls, config::SslMode};
+use tokio_postgres::{
+    Client, Config, NoTls,
+    config::{Host, SslMode},
+};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::{of_database, tls};
@@ -65,19 +68,37 @@ impl Connections {
         // When a connection breaks, the next statement says so.
         let client = match &self.tls {
             None => {
-                let (client, connection) = self.config.connect(NoTls).await.map_err(of_database)?;
+                let connected = self.config.connect(NoTls).await;
+                let (client, connection) = connected.map_err(|error| self.of_address(error))?;
                 tokio::spawn(connection);
                 client
             }
             Some(tls) => {
                 let connected = self.config.connect(tls.clone()).await;
-                let (client, connection) = connected.map_err(of_database)?;
+                let (client, connection) = connected.map_err(|error| self.of_address(error))?;
                 tokio::spawn(connection);
                 client
             }
         };
         client.batch_execute(SETTINGS).await.map_err(of_database)?;
         Ok(client)
+    }
+
+    /// With the hosts that were tried; user, password and database are not shown.
+    fn of_address(&self, error: tokio_postgres::Error) -> SourceError {
+        let named = self.config.get_hosts().iter().map(|host| match host {
+            Host::Tcp(name) => name.clone(),
+            Host::Unix(path) => path.display().to_string(),
+        });
+        let (hosts, ports) = (named.collect::<Vec<_>>().join(", "), self.config.get_ports());
+        let ports = ports.iter().map(u16::to_string).collect::<Vec<_>>().join(", ");
+        let at = if ports.is_empty() { hosts } else { format!("{hosts} port {ports}") };
+        match of_database(error) {
+            SourceError::Unreachable { reason } => {
+                SourceError::unreachable(format!("{at}: {reason}"))
+            }
+            other => other,
+        }
     }
 }
 

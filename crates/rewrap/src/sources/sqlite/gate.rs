@@ -88,8 +88,9 @@ impl SqliteGate {
         };
         let written = insert.split(CLOSED).nth(1).and_then(|rest| rest.split(' ').next());
         let told = written.and_then(|text| Some((text, text.parse::<Timestamp>().ok()?)));
-        let altered =
-            || GateState::Altered { reason: "the gate's triggers were altered".to_owned() };
+        let altered = || GateState::Altered {
+            reason: "the gate's triggers were altered, or made for other columns".to_owned(),
+        };
         let Some((text, closed_at)) = told else { return altered() };
         let [(_, first), (_, second)] = self.triggers(text);
         if (insert, update) != (&first, &second) {
