@@ -123,6 +123,8 @@ impl Hierarchy {
     ) -> Result<Ciphertext> {
         self.certain().await?;
         let record = self.key_of(permit.key(), &ciphertext)?;
+        // First of all: a refusal is counted under the version, which must be one.
+        record.version(ciphertext.version()).ok_or(KmsError::Rejected)?;
         let version = primary_of(&record)?;
         let wanted = match usage {
             RewrapUse::Plain => VersionUse::UnwrapForCaller,

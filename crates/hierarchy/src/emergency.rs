@@ -1,7 +1,8 @@
 //! Emergency changes, made before they are recorded: their intent stands in the key record itself.
 //!
-//! Invariant: an emergency is in the record until the next change of it, with the generation it made; at
-//! the next start those the audit log has not seen are handed over to be recorded.
+//! Invariant: an emergency is in the record until the next change of it that is none, which waits until the log has
+//! it; with the generation it made. At the next start those the audit log has not seen are handed over to be
+//! recorded. Known limit: a key keeps the last [`MOST`] of them.
 
 use claviger_keystore::{Emergency, KeyRecord};
 use claviger_kms::{KeyId, KeyPath, RequestId, Timestamp};
@@ -15,8 +16,12 @@ use crate::{Change, hierarchy::Hierarchy, record_mac::record_hash};
 pub struct UnloggedEmergency {
     /// What was done, by whom, when, at which generation.
     pub emergency: Emergency,
-    /// The record it wrote.
-    pub change: Change,
+    /// The key.
+    pub key: KeyPath,
+    /// The key's identity.
+    pub key_id: KeyId,
+    /// The record it wrote, if no later emergency wrote over it.
+    pub change: Option<Change>,
 }
 
 impl Hierarchy {
@@ -31,11 +36,16 @@ impl Hierarchy {
         let mut found = Vec::new();
         for path in self.paths(None, None, usize::MAX) {
             let Some(record) = self.tree().at(&path) else { continue };
-            let Some(emergency) = record.emergency.clone().filter(|e| e.generation > logged) else {
-                continue;
-            };
-            let change = self.change_of(record.id, &path, emergency.generation).await?;
-            found.push(UnloggedEmergency { emergency, change });
+            let last = record.emergencies.last().map(|last| last.generation);
+            for emergency in record.emergencies.iter().filter(|e| e.generation > logged).cloned() {
+                let change = if Some(emergency.generation) == last {
+                    Some(self.change_of(record.id, &path, emergency.generation).await?)
+                } else {
+                    None
+                };
+                let (key, key_id) = (path.clone(), record.id);
+                found.push(UnloggedEmergency { emergency, key, key_id, change });
+            }
         }
         found.sort_by_key(|unlogged| unlogged.emergency.generation);
         Ok(found)
@@ -61,27 +71,27 @@ impl Hierarchy {
     }
 }
 
-/// The emergency's place in a record about to be committed.
-pub(crate) fn of<A: ActionType>(
+/// Adds an emergency to a record about to be committed.
+pub(crate) fn add<A: ActionType>(
+    record: &mut KeyRecord,
     permit: &Permit<A>,
     request: RequestId,
     at: Timestamp,
-) -> Emergency {
-    Emergency {
-        request,
-        action: A::ACTION,
-        by: permit.principal().clone(),
-        at,
-        generation: UNPLACED,
-    }
+) {
+    let by = permit.principal().clone();
+    let all = &mut record.emergencies;
+    all.push(Emergency { request, action: A::ACTION, by, at, generation: UNPLACED });
+    let beyond = all.len().saturating_sub(MOST);
+    all.drain(..beyond);
 }
 
-/// Notes the generation in a record that was just given an emergency, and clears an older one.
+/// Notes the generation in a record that was just given an emergency; any other change ends what was kept.
 pub(crate) fn place(record: &mut KeyRecord, generation: u64) {
-    match &mut record.emergency {
-        Some(emergency) if emergency.generation == UNPLACED => emergency.generation = generation,
-        older => *older = None,
+    match record.emergencies.last_mut() {
+        Some(newest) if newest.generation == UNPLACED => newest.generation = generation,
+        _ => record.emergencies.clear(),
     }
 }
 
 const UNPLACED: u64 = 0;
+const MOST: usize = 32;

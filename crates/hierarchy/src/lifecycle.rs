@@ -69,7 +69,7 @@ impl Hierarchy {
                     return Ok(());
                 }
                 steps::disable_key(record)?;
-                record.emergency = Some(emergency::of(&permit, request, Timestamp::now()));
+                emergency::add(record, &permit, request, Timestamp::now());
                 Ok(())
             })
             .await?;

@@ -91,7 +91,7 @@ impl Hierarchy {
             epoch: 0,
             quarantine: None,
             quarantine_request: None,
-            emergency: None,
+            emergencies: Vec::new(),
             made_at: Timestamp::now(),
             made_by: permit.principal().clone(),
             request: tag,

@@ -69,7 +69,7 @@ impl Hierarchy {
                 let before = self.record(permit.key())?;
                 let mut record = KeyRecord::clone(&before);
                 let stopped = self.stop_one(&mut record, permit, order)?;
-                if !stopped.is_empty() {
+                if record != *before {
                     seen.push(Seen::record(&before));
                     records.push(record);
                 }
@@ -101,9 +101,12 @@ impl Hierarchy {
         let now = Timestamp::now();
         let by = permit.principal().clone();
         let facts = QuarantineFacts { reason: order.reason, drain: order.drain, by, at: now };
+        let before = record.quarantine.clone();
         let stopped = steps::quarantine(record, order.version, facts)?;
-        record.quarantine_request = tag;
-        record.emergency = Some(emergency::of(permit, order.request, now));
+        if !stopped.is_empty() || record.quarantine != before {
+            record.quarantine_request = tag;
+            emergency::add(record, permit, order.request, now);
+        }
         Ok(stopped)
     }
 
@@ -150,6 +153,26 @@ impl Hierarchy {
         };
         let paths = self.paths(None, None, usize::MAX).into_iter();
         paths.filter(|path| self.tree().at(path).as_ref().is_some_and(waits)).collect()
+    }
+
+    /// Active keys below one whose material leaked, with a primary version made before that: the leaked key may open
+    /// its wrapping. Not while the leak is dated in the future.
+    #[must_use]
+    pub fn behind_a_leak(&self, now: Timestamp) -> Vec<KeyPath> {
+        let leaked_at = |path: &KeyPath| {
+            let facts = self.tree().at(path)?.quarantine.clone()?;
+            (facts.reason == QuarantineReason::MaterialLeaked && facts.at <= now)
+                .then_some(facts.at)
+        };
+        let is_behind = |path: &KeyPath| {
+            let Some(record) = self.tree().at(path) else { return false };
+            let above = std::iter::successors(path.parent(), KeyPath::parent);
+            let leaked = above.filter_map(|above| leaked_at(&above)).max();
+            let made = record.primary.and_then(|number| record.version(number));
+            record.state == claviger_kms::KeyState::Active
+                && leaked.zip(made).is_some_and(|(leaked, made)| made.made_at < leaked)
+        };
+        self.paths(None, None, usize::MAX).into_iter().filter(is_behind).collect()
     }
 
     fn quarantine_tag(

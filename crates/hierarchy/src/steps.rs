@@ -6,7 +6,8 @@
 
 use claviger_keystore::{KeyRecord, Material};
 use claviger_kms::{
-    KeyState, KeyVersion, KmsError, QuarantineFacts, Requirement, Result, Timestamp, VersionState,
+    KeyState, KeyVersion, KmsError, QuarantineFacts, QuarantineReason, Requirement, Result,
+    Timestamp, VersionState,
 };
 
 /// What a step rests on beside its action's permit.
@@ -25,6 +26,8 @@ pub struct Stopped {
     pub versions: Vec<KeyVersion>,
     /// Pending versions given up now.
     pub abandoned: Vec<KeyVersion>,
+    /// Callers may still open what is quarantined, now that this was added to earlier quarantines.
+    pub drained: bool,
 }
 
 impl Stopped {
@@ -64,7 +67,9 @@ pub fn promote(record: &mut KeyRecord, version: KeyVersion, now: Timestamp) -> R
 }
 
 /// Stops every version that wraps or unwraps, or the one named; gives up pending versions unless one is
-/// named. Afterwards the key has no primary version, unless another than the named one is.
+/// named. Afterwards the key has no primary version, unless another than the named one is. While versions of an
+/// earlier quarantine stay quarantined, what was stricter stays in force for the key: no drain opens again what was
+/// stopped without, which takes two persons, and a leak stays a leak.
 ///
 /// # Errors
 /// [`KmsError::NotFound`]; [`KmsError::KeyUnusable`] for a named version in a state that cannot be stopped.
@@ -75,6 +80,8 @@ pub fn quarantine(
 ) -> Result<Stopped> {
     let now = facts.at;
     let mut stopped = Stopped::default();
+    let facts = with_earlier(record, facts);
+    stopped.drained = facts.drain;
     let all: Vec<_> = record.versions.iter().map(|found| (found.number, found.state)).collect();
     if let Some(only) = only.filter(|only| all.iter().all(|(number, _)| number != only)) {
         return Err(no_version(record, only));
@@ -102,10 +109,26 @@ pub fn quarantine(
     if record.primary.is_some_and(|primary| stopped.versions.contains(&primary)) {
         record.primary = None;
     }
-    if !stopped.is_empty() {
+    let tighter = record
+        .quarantine
+        .as_ref()
+        .is_some_and(|earlier| (earlier.drain, earlier.reason) != (facts.drain, facts.reason));
+    if !stopped.is_empty() || tighter {
         record.quarantine = Some(facts);
     }
     Ok(stopped)
+}
+
+/// These facts, and what is stricter of an earlier quarantine whose versions are still quarantined.
+fn with_earlier(record: &KeyRecord, facts: QuarantineFacts) -> QuarantineFacts {
+    let stands = record.versions.iter().any(|found| found.state == VersionState::Quarantined);
+    let Some(earlier) = record.quarantine.as_ref().filter(|_| stands) else { return facts };
+    let leaked = earlier.reason == QuarantineReason::MaterialLeaked;
+    QuarantineFacts {
+        drain: facts.drain && earlier.drain,
+        reason: if leaked { earlier.reason } else { facts.reason },
+        ..facts
+    }
 }
 
 /// Lets a disabled or quarantined version unwrap again.

@@ -137,7 +137,7 @@ impl Hierarchy {
                 }
                 let now = Timestamp::now();
                 steps::disable_version(record, version, now)?;
-                record.emergency = Some(emergency::of(&permit, request, now));
+                emergency::add(record, &permit, request, now);
                 Ok(())
             })
             .await;
@@ -185,10 +185,16 @@ impl Hierarchy {
                 record.path, record.state
             )));
         }
-        if record.versions.len() >= MAX_VERSIONS {
+        // What was quarantined can be replaced when rotations have used up all others.
+        let replaces = record.primary.is_none() && record.quarantine.is_some();
+        let most = if replaces { MAX_VERSIONS } else { MAX_VERSIONS - KEPT_FOR_EMERGENCIES };
+        if record.versions.len() >= most {
             return Err(KmsError::invalid(format!(
-                "the key {} has {MAX_VERSIONS} versions, the most a key may have; make a new key",
-                record.path
+                "the key {} has {} versions; a key may have {} and {KEPT_FOR_EMERGENCIES} more after \
+                 quarantines: make a new key",
+                record.path,
+                record.versions.len(),
+                MAX_VERSIONS - KEPT_FOR_EMERGENCIES
             )));
         }
         let number = match record.versions.last() {
@@ -249,3 +255,5 @@ fn already_made(record: &KeyRecord, tag: Option<&str>) -> bool {
 
 /// Most versions of one key: its record is one document, read whole.
 const MAX_VERSIONS: usize = 1000;
+/// Of these, for the replacement of quarantined ones.
+const KEPT_FOR_EMERGENCIES: usize = 50;

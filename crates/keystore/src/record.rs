@@ -45,9 +45,9 @@ pub struct KeyRecord {
     /// Hash of the principal and idempotency key of the request that quarantined it last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quarantine_request: Option<String>,
-    /// The last change, if it was an emergency's: replayed into the audit log should it lack it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub emergency: Option<Emergency>,
+    /// The last changes, as far as they were emergencies': replayed into the audit log should it lack them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub emergencies: Vec<Emergency>,
     /// When it was made.
     pub made_at: Timestamp,
     /// By whom.

@@ -127,6 +127,9 @@ pub struct Evidence {
     pub issued: u64,
     /// Rewraps from it to newer versions that were counted; a repeated one is counted again.
     pub rewrapped: u64,
+    /// Uses of every kind that were counted, refused ones too: one more, whatever the clock says, and the evidence
+    /// does not stand.
+    pub attempts: u64,
     /// What the person said.
     pub attestation: Attestation,
     /// What the runner reported.
@@ -208,6 +211,16 @@ impl VersionUsage {
         self.callers.iter().fold((0, 0), |(wraps, rewraps), caller| {
             (wraps.saturating_add(caller.wraps.count), rewraps.saturating_add(caller.rewraps.count))
         })
+    }
+
+    /// How often anybody tried to use the version, refused or not.
+    #[must_use]
+    pub fn attempts(&self) -> u64 {
+        let of = |caller: &crate::CallerUsage| {
+            let kinds = [caller.wraps, caller.unwraps, caller.rewraps, caller.refused];
+            kinds.iter().fold(0, |sum: u64, uses| sum.saturating_add(uses.count))
+        };
+        self.callers.iter().map(of).fold(0, u64::saturating_add)
     }
 
     /// The last wrap by anybody was not later than this; none if there was none.

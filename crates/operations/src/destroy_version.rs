@@ -1,11 +1,11 @@
 //! Schedule the destruction of a version, cancel it, and carry it out at its time, or call it off.
 
 use claviger_kms::{
-    Action, KeyMetadata, KeyPath, KeyVersion, Result, ScheduleDestroy, Timestamp, VersionRequest,
+    Action, KeyMetadata, KeyPath, KeyVersion, Result, ScheduleDestroy, VersionRequest,
 };
 use claviger_policy::{Permit, action};
 
-use crate::LocalKms;
+use crate::{Clocks, LocalKms, Operations};
 
 impl LocalKms {
     pub(crate) async fn schedule_destroy_recorded(
@@ -45,9 +45,17 @@ impl LocalKms {
         .await
     }
 
-    /// Destroys what is due; what cannot be destroyed yet stays scheduled and is tried again.
-    pub(crate) async fn destroy_due(&self) {
-        let due = self.operations().hierarchy.due_for_destruction(Timestamp::now());
+    /// Destroys what is due; what cannot be destroyed yet stays scheduled and is tried again. Nothing is while the
+    /// date may be wrong.
+    pub(crate) async fn destroy_due(&self, clocks: Clocks) {
+        let Operations { hierarchy, schedule, .. } = self.operations();
+        let due = hierarchy.due_for_destruction(clocks.wall);
+        if due.is_empty() {
+            return;
+        }
+        if let Err(error) = schedule.date.check(hierarchy, clocks).await {
+            return tracing::warn!(%error, due = due.len(), "what is due is not destroyed");
+        }
         for (key, version, evidence) in due {
             let ended = self.end_of(&key, version, evidence.as_deref()).await;
             if let Err(error) = ended {

@@ -103,7 +103,7 @@ impl Operations {
 
     /// At start: records the emergencies that the log has not seen.
     pub(crate) async fn replay_emergencies(&self, logged: u64) -> Result<()> {
-        for UnloggedEmergency { emergency, change, .. } in
+        for UnloggedEmergency { emergency, key, key_id, change, .. } in
             self.hierarchy.emergencies_after(logged).await?
         {
             let action: Action = emergency.action;
@@ -112,12 +112,12 @@ impl Operations {
             entry.phase = Phase::Outcome;
             entry.principal = Some(emergency.by);
             entry.proof = Proof::None;
-            entry.key = Some(change.key.clone());
-            entry.key_id = Some(change.key_id);
+            tracing::warn!(%key, %action, "recording an emergency change made earlier");
+            entry.key = Some(key);
+            entry.key_id = Some(key_id);
             entry.occurred_at = Some(emergency.at);
             entry.emergency = true;
-            tracing::warn!(key = %change.key, %action, "recording an emergency change made earlier");
-            let entries = outcomes(&entry, std::slice::from_ref(&change));
+            let entries = outcomes(&entry, change.as_slice());
             self.audit.append_all(entries).await.map_err(not_recorded)?;
         }
         Ok(())

@@ -22,7 +22,7 @@ use claviger_policy::{Permit, action};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    LocalKms, Operations,
+    Clocks, LocalKms, Operations,
     attempt::{Attempt, Attempted},
 };
 use rules::{Known, Verdict};
@@ -67,6 +67,7 @@ impl LocalKms {
         request: SubmitEvidence,
     ) -> Result<Evidence> {
         let operations = self.operations();
+        operations.schedule.date.check(&operations.hierarchy, Clocks::now()).await?;
         let SubmitEvidence { key, version, .. } = &request;
         let not_found = || KmsError::not_found(format!("version {version} of the key {key}"));
         let key_id = operations.hierarchy.id_of(key).ok_or_else(not_found)?;
@@ -74,7 +75,7 @@ impl LocalKms {
         // Before the counters are read, and no finer than they count: a later use is seen as later.
         let now = Timestamp::now();
         let now = Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now);
-        let usage = operations.usage.of_version(key_id, *version).await?;
+        let usage = operations.usage.settled(key_id, *version).await?;
         let known =
             Known { facts: &facts, usage: &usage, now, soak: operations.hierarchy.pace().days(1) };
         match rules::judge(&request, &known) {
@@ -97,6 +98,7 @@ impl LocalKms {
             counted_since: usage.counted_since,
             issued,
             rewrapped,
+            attempts: usage.attempts(),
             key: request.key,
             attestation: request.attestation,
             sources: request.sources,

@@ -21,18 +21,20 @@ impl LocalKms {
     /// # Errors
     /// [`KmsError::Invalid`] on limits, [`KmsError::Unavailable`].
     pub async fn list_rotations(&self, request: ListRotations) -> Result<RotationPage> {
-        self.to_the_end(|kms| async move { kms.try_list_rotations(&request).recorded(&kms).await })
-            .await
+        self.to_the_end(|kms| async move {
+            let mut attempt = Attempt::begin(&kms, Action::ReadMetadata);
+            attempt.entry.key.clone_from(&request.under);
+            let result = kms.rotations(&mut attempt, &request).await;
+            Attempted { result, attempt }.recorded(&kms).await
+        })
+        .await
     }
 
-    fn try_list_rotations(&self, request: &ListRotations) -> Attempted<RotationPage> {
-        let mut attempt = Attempt::begin(self, Action::ReadMetadata);
-        attempt.entry.key.clone_from(&request.under);
-        let result = self.rotations(&mut attempt, request);
-        Attempted { result, attempt }
-    }
-
-    fn rotations(&self, attempt: &mut Attempt, request: &ListRotations) -> Result<RotationPage> {
+    async fn rotations(
+        &self,
+        attempt: &mut Attempt,
+        request: &ListRotations,
+    ) -> Result<RotationPage> {
         let clocks = Clocks::now();
         let now = clocks.wall;
         let until = request.within_days.map(|days| self.within(days, now)).transpose()?;
@@ -45,7 +47,7 @@ impl LocalKms {
             });
             Ok(is_asked_for.then_some(told))
         })?;
-        let (leader, paused) = self.operations().schedule.standing(clocks);
+        let (leader, paused) = self.operations().schedule.standing(clocks).await;
         let paused_until = paused.and_then(|left| now.checked_add(left).ok());
         Ok(RotationPage { now, leader, paused_until, keys, next })
     }

@@ -53,6 +53,13 @@ impl LocalKms {
         let owed = self.record_emergency(attempt, result_of(&stopped), changes).await;
         let mut notices: Vec<String> = owed.into_iter().collect();
         let (stopped, _) = stopped?;
+        if request.drain && stopped.iter().any(|key| !key.is_empty() && !key.drained) {
+            notices.push(
+                "an earlier quarantine without drain is in force: callers stay stopped, and only two persons enable \
+                 a version again"
+                    .to_owned(),
+            );
+        }
         let mut keys = Vec::with_capacity(permits.len());
         for (permit, stopped) in permits.iter().zip(stopped) {
             let key = permit.key().clone();

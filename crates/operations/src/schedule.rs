@@ -18,10 +18,11 @@ use claviger_policy::{Permit, action};
 use crate::{LocalKms, Operations, alerts::Alert};
 
 mod clocks;
+mod date;
 mod notes;
 
 pub use clocks::Clocks;
-use clocks::PAUSE;
+use date::Date;
 use notes::{Note, back_off, is_ahead};
 
 /// What the schedule knows from round to round.
@@ -29,14 +30,13 @@ use notes::{Note, back_off, is_ahead};
 pub(crate) struct Schedule {
     /// This service's name as a holder of the lease.
     holder: String,
+    /// Also asked by what cannot be taken back.
+    pub(crate) date: Date,
     known: Mutex<Known>,
 }
 
 #[derive(Debug, Default)]
 struct Known {
-    last_round: Option<Clocks>,
-    /// Since boot.
-    paused_until: Option<Duration>,
     /// Since boot.
     leads_until: Option<Duration>,
     notes: BTreeMap<KeyId, Note>,
@@ -68,14 +68,13 @@ impl Schedule {
     /// [`KmsError::Unavailable`] when the operating system gives no random bytes.
     pub(crate) fn new() -> Result<Self, KmsError> {
         let holder = RequestId::make_random()?.to_string();
-        Ok(Self { holder, known: Mutex::default() })
+        Ok(Self { holder, date: Date::new(), known: Mutex::default() })
     }
 
     /// Whether this service rotates, and for how long nothing does because the clock jumped.
-    pub(crate) fn standing(&self, clocks: Clocks) -> (bool, Option<Duration>) {
-        let known = self.known();
-        let left = |until: Option<Duration>| until?.checked_sub(clocks.since_boot);
-        (left(known.leads_until).is_some(), left(known.paused_until))
+    pub(crate) async fn standing(&self, clocks: Clocks) -> (bool, Option<Duration>) {
+        let leads = self.known().leads_until.is_some_and(|until| until >= clocks.since_boot);
+        (leads, self.date.pause(clocks).await)
     }
 
     /// Lets another service of the store rotate, at a stop.
@@ -101,17 +100,6 @@ impl Schedule {
         }
         self.known().leads_until = leads.then(|| clocks.since_boot + TERM);
         Ok(leads)
-    }
-
-    /// Compares both clocks with the last round's; whether the date jumped since.
-    fn jumped(&self, clocks: Clocks) -> bool {
-        let mut known = self.known();
-        let before = known.last_round.replace(clocks);
-        let jumped = before.is_some_and(|before| clocks.jumped_since(before));
-        if jumped {
-            known.paused_until = Some(clocks.since_boot + PAUSE);
-        }
-        jumped
     }
 
     /// A version dated in the future is counted from when it was first seen so; else the period would
@@ -165,9 +153,10 @@ impl LocalKms {
     pub(crate) async fn keep_schedule(&self, clocks: Clocks) {
         let operations = self.operations();
         let (schedule, hierarchy) = (&operations.schedule, &operations.hierarchy);
-        if schedule.jumped(clocks) {
+        if schedule.date.look(hierarchy, clocks).await {
             operations.alerts.raise(Alert {
-                what: "the clock jumped by more than an hour; nothing rotates by schedule for an hour",
+                what: "the clock jumped by more than an hour; nothing rotates by schedule for an hour, and \
+                       nothing is destroyed for a day",
                 key: None,
                 by: self.caller().principal.clone(),
                 request: self.caller().request,
@@ -184,7 +173,7 @@ impl LocalKms {
         self.finish_moves(clocks).await;
         let due = self.due(clocks.wall).await;
         let (mut overdue, mut failing) = (due.len(), due.iter().filter(|due| due.waits).count());
-        if schedule.standing(clocks).1.is_none() {
+        if schedule.standing(clocks).await.1.is_none() {
             let started = Instant::now();
             for due in due.iter().filter(|due| !due.waits).take(MOST_IN_A_ROUND) {
                 if started.elapsed() > LONGEST_ROUND {

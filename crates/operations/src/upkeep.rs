@@ -3,7 +3,9 @@
 
 use std::sync::Arc;
 
-use claviger_kms::{Action, KmsError, Result};
+use claviger_kms::{
+    Action, KeyMetadata, KmsError, QuarantineReason, QuarantinedKey, Result, Timestamp,
+};
 use claviger_policy::{Permit, action};
 
 use crate::{Caller, Clocks, LocalKms, Operations};
@@ -28,8 +30,9 @@ impl Operations {
             tracing::warn!(%error, "changes made in an emergency are still not in the audit log");
         }
         service.replace_all_stopped().await;
+        service.renew_below_leaks(clocks.wall).await;
         service.keep_schedule(clocks).await;
-        service.destroy_due().await;
+        service.destroy_due(clocks).await;
         Ok(())
     }
 }
@@ -45,11 +48,47 @@ impl LocalKms {
                 })
                 .await;
             match made {
-                Ok(_) => tracing::info!(%key, "a quarantined key has a new primary version"),
+                Ok(metadata) => {
+                    tracing::info!(%key, "a quarantined key has a new primary version");
+                    self.open_campaigns_of(metadata).await;
+                }
                 Err(error) => {
                     tracing::warn!(%key, %error, "a quarantined key has no primary version")
                 }
             }
+        }
+    }
+
+    /// Keys below one whose material leaked, which got no new version when it was quarantined, as when the token was
+    /// away.
+    async fn renew_below_leaks(&self, now: Timestamp) {
+        for key in self.operations().hierarchy.behind_a_leak(now) {
+            let made = self
+                .internal_change(Action::Rotate, &key, None, async || {
+                    let permit = Permit::<action::Rotate>::of_schedule(key.clone());
+                    self.operations().hierarchy.rotate(permit, None).await
+                })
+                .await;
+            match made {
+                Ok(metadata) => {
+                    tracing::info!(%key, "a key below one that leaked has a new primary version");
+                    self.open_campaigns_of(metadata).await;
+                }
+                Err(error) => tracing::warn!(%key, %error, "a key below one that leaked has none"),
+            }
+        }
+    }
+
+    /// What the quarantine would have opened, had there been a primary version then.
+    async fn open_campaigns_of(&self, metadata: KeyMetadata) {
+        let mut told = QuarantinedKey::new(metadata.key, Vec::new(), Vec::new());
+        told.primary = metadata.primary;
+        // A key without facts of its own is below one that leaked.
+        let reason =
+            metadata.quarantine.map_or(QuarantineReason::MaterialLeaked, |facts| facts.reason);
+        self.open_campaigns_again(&mut told, reason).await;
+        if let Some(notice) = told.notice {
+            tracing::warn!(key = %told.key, notice, "after a quarantine");
         }
     }
 }

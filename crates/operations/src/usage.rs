@@ -81,6 +81,14 @@ impl Usage {
         }
     }
 
+    /// The uses of a version, of which exact numbers are written, so that a crash does not make them higher.
+    pub(crate) async fn settled(&self, key_id: KeyId, version: KeyVersion) -> Result<VersionUsage> {
+        if let Some(counters) = self.cached(key_id, version) {
+            writer::save_exactly(&self.hierarchy, &[counters]).await;
+        }
+        self.of_version(key_id, version).await
+    }
+
     /// Writes exact numbers. Nothing is counted any more.
     pub(crate) async fn stop(&self) {
         self.writer.stop().await;

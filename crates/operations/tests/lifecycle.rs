@@ -254,6 +254,38 @@ async fn shredding_takes_two_persons_and_exactly_what_was_approved() {
     service.stop().await;
 }
 
+/// A second person was asked, agreed, and then the request was refused: the version was the primary one.
+#[tokio::test]
+async fn nobody_is_asked_for_what_would_be_refused() {
+    let (service, admin) = with_disabled_version(1).await;
+    for number in [2, 3] {
+        let request = ScheduleDestroy { version: version(number), ..shred(7) };
+        let refused = admin.schedule_destroy(request).await.unwrap_err().to_string();
+        assert!(!refused.contains("claviger approve"), "{refused}");
+    }
+    service.stop().await;
+}
+
+/// Stopping one old version moved the key, and all below it, to a new one.
+#[tokio::test]
+async fn stopping_one_old_version_leaves_the_primary_one() {
+    let (service, admin) = at_pace(1).await;
+    let key = path("eu/pay");
+    admin.rotate(CreateVersion { key, idempotency_key: None }).await.unwrap();
+    let one = QuarantineKey {
+        version: Some(version(1)),
+        ..quarantine("eu/pay", QuarantineReason::MisuseSuspected)
+    };
+    let report = admin.quarantine(one).await.unwrap();
+    assert_eq!(
+        (report.keys[0].stopped.as_slice(), report.keys[0].primary),
+        (&[version(1)][..], Some(version(2)))
+    );
+    let now = admin.describe_key(&path("eu/pay")).await.unwrap();
+    assert_eq!(states(&now), [VersionState::Quarantined, VersionState::Primary]);
+    service.stop().await;
+}
+
 #[tokio::test]
 async fn a_version_that_was_quarantined_is_enabled_by_two_persons() {
     let (service, admin) = at_pace(1).await;

@@ -98,7 +98,7 @@ pub(crate) fn new_key(rotated: bool) -> Stored {
         epoch: 1,
         quarantine: None,
         quarantine_request: None,
-        emergency: None,
+        emergencies: Vec::new(),
         made_at: NOW,
         made_by: Principal::of_uid(1),
         request: None,

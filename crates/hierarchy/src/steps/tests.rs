@@ -51,7 +51,7 @@ pub(crate) fn key(versions: u32) -> KeyRecord {
         epoch: 1,
         quarantine: None,
         quarantine_request: None,
-        emergency: None,
+        emergencies: Vec::new(),
         made_at: now(),
         made_by: Principal::of_uid(1),
         request: None,

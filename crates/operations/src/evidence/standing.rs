@@ -61,12 +61,70 @@ pub(super) fn used_since(evidence: &Evidence, usage: &VersionUsage) -> Option<St
         return Some(format!("somebody tried to use the version at {last}; see `claviger usage`"));
     }
     // Begun anew, or lower than they were: whoever did that may hide a use.
-    let (issued, rewrapped) = usage.issued_and_rewrapped();
-    let lost = usage.counted_since != evidence.counted_since
-        || issued < evidence.issued
-        || rewrapped < evidence.rewrapped;
+    let attempts = usage.attempts();
+    if attempts > evidence.attempts {
+        let more = attempts - evidence.attempts;
+        return Some(format!(
+            "{more} further uses of the version were counted; see `claviger usage`"
+        ));
+    }
+    let lost = usage.counted_since != evidence.counted_since || attempts < evidence.attempts;
     lost.then(|| "the counters of its uses are no longer those it rests on".to_owned())
 }
 
 /// How long evidence can be acted on.
 const STANDS_FOR: Duration = Duration::from_secs(30 * 86_400);
+
+#[cfg(test)]
+mod tests {
+    use claviger_kms::{Attestation, CallerUsage, EvidenceId, KeyId, KeyVersion, Principal, Uses};
+
+    use super::*;
+
+    fn evidence(attempts: u64) -> Evidence {
+        let now = Timestamp::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+        Evidence {
+            id: EvidenceId::make_random().expect("random bytes"),
+            key: "eu".parse().expect("a path"),
+            key_id: KeyId::from_bytes([1; 16]),
+            version: KeyVersion::FIRST,
+            submitted_by: Principal::of_schedule(),
+            submitted_at: now,
+            disabled_since: now,
+            quiet_since: now,
+            counted_since: None,
+            issued: 0,
+            rewrapped: 0,
+            attempts,
+            attestation: Attestation {
+                completeness: "all".to_owned(),
+                backups_until: now,
+                missing: 0,
+            },
+            sources: Default::default(),
+        }
+    }
+
+    /// Evidence was submitted while the date was ahead; an attempt after it was put right was dated before the
+    /// evidence, and the version was destroyed.
+    #[test]
+    fn a_further_attempt_counts_whatever_its_date() {
+        let long_ago = Timestamp::UNIX_EPOCH;
+        let uses = |count| Uses { count, last: (count > 0).then_some(long_ago) };
+        let usage = |refused| VersionUsage {
+            version: KeyVersion::FIRST,
+            counted_since: None,
+            callers: vec![CallerUsage {
+                principal: None,
+                first_used: long_ago,
+                wraps: uses(1),
+                unwraps: uses(0),
+                rewraps: uses(0),
+                refused: uses(refused),
+            }],
+        };
+        assert_eq!(used_since(&evidence(1), &usage(0)), None);
+        assert!(used_since(&evidence(1), &usage(1)).is_some());
+        assert!(used_since(&evidence(3), &usage(1)).is_some(), "counters that went back");
+    }
+}

@@ -2,8 +2,8 @@
 
 use claviger_audit::{AuditResult, Phase};
 use claviger_kms::{
-    Action, KeyLifecycle as _, KeyMetadata, KeyRequest, KeyRotation, KmsError, ListRotations,
-    RotationPage, SetRotation,
+    Action, Approve, KeyLifecycle as _, KeyMetadata, KeyRequest, KeyRotation, KeyVersion, KmsError,
+    ListRotations, RotationPage, ScheduleDestroy, SetRotation, VersionRequest, VersionState,
 };
 use claviger_operations::Clocks;
 use claviger_policy::{Permit, action};
@@ -354,6 +354,40 @@ async fn a_clock_that_jumps_a_year_and_back_rotates_each_key_once() {
         keep_up(&operations, &mut time).await;
     }
     assert_eq!(of_both(&operations).await, (3, 3), "a year without rotation");
+    operations.stop().await;
+}
+
+/// The date was put ahead by a month, and a version that had 30 days was destroyed at once; also across a restart.
+#[tokio::test]
+async fn a_date_that_jumps_destroys_nothing_and_takes_no_evidence_for_a_day() {
+    let (bench, operations) = Bench::with_keys().await;
+    let admin = kms(&operations, "admin");
+    rotate(&admin, "eu").await;
+    let of = || VersionRequest { key: path("eu"), version: KeyVersion::FIRST };
+    admin.disable_version(of()).await.unwrap();
+    let shred =
+        || ScheduleDestroy { key: path("eu"), version: KeyVersion::FIRST, days: 30, shred: true };
+    let asked = admin.schedule_destroy(shred()).await.unwrap_err().to_string();
+    let id = asked.split("claviger approve ").nth(1).and_then(|rest| rest.get(..36)).unwrap();
+    let approve = Approve { id: id.parse().unwrap() };
+    kms(&operations, "admin-2").approve(approve).await.unwrap();
+    admin.schedule_destroy(shred()).await.unwrap();
+    let mut time = Time::now();
+    keep_up(&operations, &mut time).await;
+    time.jump(31);
+    keep_up(&operations, &mut time).await;
+    operations.stop().await;
+    drop((admin, operations));
+
+    let operations = bench.start().await;
+    let admin = kms(&operations, "admin");
+    let state = async || admin.describe_key(&path("eu")).await.unwrap().versions[0].state;
+    time.pass(23 * 3600);
+    keep_up(&operations, &mut time).await;
+    assert_eq!(state().await, VersionState::DestroyScheduled);
+    time.pass(3600);
+    keep_up(&operations, &mut time).await;
+    assert_eq!(state().await, VersionState::Destroyed, "a day later the date is believed");
     operations.stop().await;
 }
 
