@@ -161,7 +161,7 @@ mod tests {
         assert_eq!(
             error.to_line(),
             "claviger: the key eu/pay does not exist. \
-             List what there is with `claviger key tree`."
+             List keys with `claviger key tree`, and campaigns with `claviger campaign status`."
         );
         assert_eq!(error.problem().exit(), Exit::NotFound);
     }

@@ -228,6 +228,7 @@ impl Hierarchy {
         &self,
         permit: Permit<action::Destroy>,
         version: KeyVersion,
+        now: Timestamp,
     ) -> Result<Written> {
         let (record, changes) = self
             .change_record(permit.key(), |record| {
@@ -236,7 +237,7 @@ impl Hierarchy {
                     return Ok(());
                 }
                 self.check_unneeded(record, version)?;
-                steps::destroy(record, version, Timestamp::now())
+                steps::destroy(record, version, now)
             })
             .await?;
         self.cache.forget(record.id, version);

@@ -12,7 +12,7 @@
 
 use std::{
     cmp::Reverse,
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -42,6 +42,8 @@ pub(crate) struct Known {
     state: CampaignState,
     opened_at: Timestamp,
     revision: u64,
+    /// Names of the sources it has reported.
+    sources: BTreeSet<String>,
 }
 
 /// The body of a document.
@@ -103,6 +105,11 @@ impl Campaigns {
             names.entry(known.name).or_insert(known.mode);
         }
         names
+    }
+
+    /// The names of all sources that campaigns of a key have reported, as far as their records are kept.
+    pub(crate) fn sources_of(&self, key: &KeyPath) -> BTreeSet<String> {
+        self.newest_first(Some(key)).into_iter().flat_map(|known| known.sources).collect()
     }
 
     /// The open campaign of this name, if there is one, in the same mode; else checks that there is
@@ -173,10 +180,17 @@ impl Campaigns {
         }
     }
 
-    /// Removes the oldest ended campaigns beyond those that are kept. What cannot be removed now is later.
+    /// Removes the oldest ended campaigns beyond those that are kept: of every key the newest by its last names, which
+    /// a quarantine opens again whatever other keys' campaigns do, and the newest of all. What cannot be removed now
+    /// is later.
     pub(crate) async fn prune(&self, hierarchy: &Hierarchy) {
         let mut ended = self.newest_first(None);
-        ended.retain(|known| known.state != CampaignState::Open);
+        let mut names: HashMap<KeyPath, BTreeSet<CampaignName>> = HashMap::new();
+        ended.retain(|known| {
+            let of_key = names.entry(known.key.clone()).or_default();
+            let kept = of_key.len() < KEPT_NAMES && of_key.insert(known.name.clone());
+            known.state != CampaignState::Open && !kept
+        });
         for known in ended.into_iter().skip(KEPT_ENDED) {
             let name = name_of(known.id);
             let removed = match hierarchy.document_revision(&name).await {
@@ -209,6 +223,7 @@ impl Known {
             state: campaign.state,
             opened_at: campaign.opened_at,
             revision: campaign.revision,
+            sources: campaign.sources.keys().map(ToString::to_string).collect(),
         }
     }
 }
@@ -272,3 +287,5 @@ const MOST_OPEN_OF_KEY: usize = 16;
 const MOST_OPEN: usize = 1000;
 /// Ended campaigns that are kept, the newest.
 const KEPT_ENDED: usize = 1000;
+/// Names of each key whose newest campaign is kept in any case.
+const KEPT_NAMES: usize = 32;

@@ -1,7 +1,7 @@
 //! Schedule the destruction of a version, cancel it, and carry it out at its time, or call it off.
 
 use claviger_kms::{
-    Action, KeyMetadata, KeyPath, KeyVersion, Result, ScheduleDestroy, VersionRequest,
+    Action, KeyMetadata, KeyPath, KeyVersion, Result, ScheduleDestroy, Timestamp, VersionRequest,
 };
 use claviger_policy::{Permit, action};
 
@@ -57,7 +57,7 @@ impl LocalKms {
             return tracing::warn!(%error, due = due.len(), "what is due is not destroyed");
         }
         for (key, version, evidence) in due {
-            let ended = self.end_of(&key, version, evidence.as_deref()).await;
+            let ended = self.end_of(&key, version, evidence.as_deref(), clocks.wall).await;
             if let Err(error) = ended {
                 tracing::warn!(%key, %version, %error, "a version that is due was not destroyed");
             }
@@ -70,19 +70,25 @@ impl LocalKms {
         key: &KeyPath,
         version: KeyVersion,
         evidence: Option<&str>,
+        now: Timestamp,
     ) -> Result<KeyMetadata> {
         if let Some(id) = evidence
             && let Some(why) = self.evidence_fails(key, version, id).await?
         {
             return self.call_off(key, version, &why).await;
         }
-        self.destroy_one(key, version).await
+        self.destroy_one(key, version, now).await
     }
 
-    async fn destroy_one(&self, key: &KeyPath, version: KeyVersion) -> Result<KeyMetadata> {
+    async fn destroy_one(
+        &self,
+        key: &KeyPath,
+        version: KeyVersion,
+        now: Timestamp,
+    ) -> Result<KeyMetadata> {
         self.internal_change(Action::Destroy, key, Some(version), async || {
             let permit = Permit::<action::Destroy>::of_schedule(key.clone());
-            self.operations().hierarchy.destroy_version(permit, version).await
+            self.operations().hierarchy.destroy_version(permit, version, now).await
         })
         .await
     }

@@ -76,8 +76,9 @@ impl LocalKms {
         let now = Timestamp::now();
         let now = Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now);
         let usage = operations.usage.settled(key_id, *version).await?;
-        let known =
-            Known { facts: &facts, usage: &usage, now, soak: operations.hierarchy.pace().days(1) };
+        let (soak, registered) =
+            (operations.hierarchy.pace().days(1), &operations.campaigns.sources_of(key));
+        let known = Known { facts: &facts, usage: &usage, now, soak, registered };
         match rules::judge(&request, &known) {
             Verdict::Met => {}
             Verdict::Unmet(reasons) => return Err(unmet(&request, &reasons)),

@@ -84,5 +84,5 @@ mod tests {
         eprintln!("{text}");
     }
 
-    const PER_SITE: u64 = 500;
+    const PER_SITE: u64 = 400;
 }

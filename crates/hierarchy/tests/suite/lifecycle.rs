@@ -43,7 +43,13 @@ async fn destroyed(site: &Site, tree: &Hierarchy) {
     tokio::time::sleep(Duration::from_millis(20)).await;
     let due = tree.due_for_destruction(Timestamp::now());
     assert_eq!(due, [(path("eu"), version(1), id)]);
-    tree.destroy_version(Permit::of_schedule(path("eu")), version(1)).await.unwrap();
+    tree.destroy_version(
+        Permit::of_schedule(path("eu")),
+        version(1),
+        claviger_kms::Timestamp::now(),
+    )
+    .await
+    .unwrap();
 }
 
 #[tokio::test]
@@ -95,7 +101,13 @@ async fn nothing_is_destroyed_without_evidence_or_out_of_time() {
     let evidence = counted(&tree);
     tree.schedule_destroy(site.permit("eu"), &schedule(7), None, evidence).await.unwrap();
     assert!(tree.due_for_destruction(Timestamp::now()).is_empty());
-    let early = tree.destroy_version(Permit::of_schedule(path("eu")), version(1)).await;
+    let early = tree
+        .destroy_version(
+            Permit::of_schedule(path("eu")),
+            version(1),
+            claviger_kms::Timestamp::now(),
+        )
+        .await;
     assert!(matches!(early, Err(KmsError::KeyUnusable { .. })));
     tree.cancel_destroy(site.permit("eu"), version(1)).await.unwrap();
     assert!(tree.cancel_destroy(site.permit("eu"), version(1)).await.is_err());

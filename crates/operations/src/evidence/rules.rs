@@ -4,7 +4,7 @@
 //! service's own facts (state, counters) are not taken from the report. Times of scans and gates are the runner's
 //! clock: it must agree with the service's within a minute, or what it reports lies in the future and is refused.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use claviger_kms::{
     ScanFacts, SourceFacts, SubmitEvidence, Timestamp, VersionMetadata, VersionState, VersionUsage,
@@ -17,6 +17,8 @@ pub(super) struct Known<'a> {
     pub(super) now: Timestamp,
     /// How long nobody may have tried to use the version, while it was disabled.
     pub(super) soak: Duration,
+    /// Sources that campaigns of the key have reported.
+    pub(super) registered: &'a BTreeSet<String>,
 }
 
 /// What the rules come to.
@@ -36,6 +38,12 @@ pub(super) fn judge(request: &SubmitEvidence, known: &Known<'_>) -> Verdict {
         reasons.push(
             "no source is registered: name where envelopes are kept in a campaign file".into(),
         );
+    }
+    for name in known.registered.iter().filter(|name| !request.sources.contains_key(*name)) {
+        reasons.push(format!(
+            "a campaign of the key has moved envelopes of the source {name}, which this leaves out: name it too; \
+             if it is gone for good, two persons can shred the version"
+        ));
     }
     for (name, source) in &request.sources {
         let told = of_source(source, known);
@@ -72,7 +80,7 @@ fn found(request: &SubmitEvidence) -> u64 {
 
 /// State, soak.
 fn of_the_version(known: &Known<'_>) -> Vec<String> {
-    let Known { facts, usage, now, soak } = known;
+    let Known { facts, usage, now, soak, .. } = known;
     if facts.state != VersionState::Disabled {
         return vec![format!("the version is {}: disable it", facts.state)];
     }

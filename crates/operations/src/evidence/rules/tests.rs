@@ -25,6 +25,7 @@ struct Case {
     request: SubmitEvidence,
     facts: VersionMetadata,
     usage: VersionUsage,
+    registered: BTreeSet<String>,
 }
 
 impl Case {
@@ -70,6 +71,7 @@ impl Case {
                 counted_since: Some(at(-9)),
                 callers: vec![caller],
             },
+            registered: BTreeSet::new(),
         }
     }
 
@@ -79,7 +81,8 @@ impl Case {
 
     fn verdict(&self) -> Verdict {
         let soak = Duration::from_secs(86_400);
-        judge(&self.request, &Known { facts: &self.facts, usage: &self.usage, now: at(40), soak })
+        let (facts, usage, registered) = (&self.facts, &self.usage, &self.registered);
+        judge(&self.request, &Known { facts, usage, now: at(40), soak, registered })
     }
 }
 
@@ -171,4 +174,13 @@ fn without_a_gate_a_scan_waits_until_nobody_holds_an_old_wrap() {
 fn what_is_attested_is_what_was_shown() {
     refused(|case| case.request.attestation.missing = 0, "7 are missing");
     refused(|case| case.request.attestation.missing = 8, "7 are missing");
+}
+
+/// Evidence that left out a known table was taken.
+#[test]
+fn every_source_that_a_campaign_has_reported_is_named() {
+    refused(|case| case.registered.extend(["archive".to_owned()]), "the source archive");
+    let mut case = Case::new();
+    case.registered.extend(case.request.sources.keys().cloned());
+    assert_eq!(case.verdict(), Verdict::Met);
 }

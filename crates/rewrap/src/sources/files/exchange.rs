@@ -3,10 +3,10 @@
 //! Invariant: what was displaced is compared with what was read; if it is anything else, the application has
 //! written meanwhile, and the two are exchanged back. Between the two steps the file's name leads to the new
 //! envelope of the older content. Known limit: a crash just there leaves the application's file under the name
-//! `.claviger-….displaced`, which nothing removes.
+//! `.claviger-….displaced`, which nothing removes; every scan shows it.
 
 use std::{
-    ffi::OsString,
+    ffi::{OsStr, OsString},
     fs::File,
     io::{Read, Seek as _, SeekFrom, Write as _},
     os::{fd::OwnedFd, unix::fs::MetadataExt as _},
@@ -19,7 +19,8 @@ use claviger_envelope::{
 };
 use claviger_kms::fill_random;
 use rustix::fs::{
-    AtFlags, Mode, OFlags, RenameFlags, ResolveFlags, openat, openat2, renameat_with, unlinkat,
+    AtFlags, Mode, OFlags, RenameFlags, ResolveFlags, openat, openat2, renameat_with, statat,
+    unlinkat,
 };
 use sha2::{Digest as _, Sha256};
 
@@ -116,7 +117,8 @@ fn exchange(
         regular && hash(&mut displaced).is_ok_and(|found| found == expected)
     });
     if !same {
-        if let Err(error) = swap() {
+        let put = identity(&temporary.file).map_err(failed("looking at the successor of"))?;
+        if let Err(error) = put_back(&directory, &temporary.name, name, put) {
             temporary.keep();
             return Err(failed("exchanging back")(error));
         }
@@ -127,6 +129,38 @@ fn exchange(
         .map_err(std::io::Error::from)
         .map_err(failed("syncing the folder of"))?;
     Ok(Replaced::Replaced)
+}
+
+/// Gives the name back to what was displaced, or to what the application has written since: only what this process
+/// itself had put under the name is left to be removed, or what the application wrote over.
+fn put_back(
+    directory: &OwnedFd,
+    displaced: &OsStr,
+    name: &OsStr,
+    mut put: Identity,
+) -> std::io::Result<()> {
+    for _ in 0..MOST_EXCHANGES {
+        let next = identity_at(directory, displaced)?;
+        renameat_with(directory, displaced, directory, name, RenameFlags::EXCHANGE)?;
+        if identity_at(directory, displaced)? == put {
+            return Ok(());
+        }
+        // The application wrote between: its file goes back in turn.
+        put = next;
+    }
+    Err(std::io::Error::other("the application keeps writing"))
+}
+
+/// Device and inode.
+type Identity = (u64, u64);
+
+fn identity(file: &File) -> std::io::Result<Identity> {
+    file.metadata().map(|found| (found.dev(), found.ino()))
+}
+
+fn identity_at(directory: &OwnedFd, name: &OsStr) -> std::io::Result<Identity> {
+    let found = statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)?;
+    Ok((found.st_dev, found.st_ino))
 }
 
 /// The directory of a file, reached without following a link.
@@ -172,7 +206,7 @@ impl<'d> Temporary<'d> {
     fn make(directory: &'d OwnedFd) -> std::io::Result<Self> {
         let mut random = [0; 16];
         fill_random(&mut random).map_err(std::io::Error::other)?;
-        let name = OsString::from(format!(".claviger-{}.displaced", hex::encode(random)));
+        let name = OsString::from(format!("{BEFORE}{}{AFTER}", hex::encode(random)));
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         let file = openat(directory, &name, flags, Mode::RUSR | Mode::WUSR)?;
         Ok(Self { directory, name, file: File::from(file), kept: false })
@@ -189,5 +223,38 @@ impl Drop for Temporary<'_> {
             // Nothing more can be done about a file that cannot be removed.
             let _ = unlinkat(self.directory, &self.name, AtFlags::empty());
         }
+    }
+}
+
+/// Whether a crash may have left an application's file under this name.
+pub(super) fn is_displaced(name: &OsStr) -> bool {
+    name.to_str().is_some_and(|name| name.starts_with(BEFORE) && name.ends_with(AFTER))
+}
+
+const BEFORE: &str = ".claviger-";
+const AFTER: &str = ".displaced";
+/// Far more than an application writes in the time of an exchange.
+const MOST_EXCHANGES: u32 = 100;
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    /// The application wrote B before our file took its name, and C before B had it back: C was removed.
+    #[test]
+    fn what_the_application_wrote_last_gets_the_name() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (name, beside) = (OsStr::new("row.claviger"), OsStr::new(".claviger-0.displaced"));
+        let write = |name: &OsStr, text: &str| fs::write(folder.path().join(name), text);
+        let ours = tempfile::tempfile().expect("a file");
+        let put = identity(&ours).expect("it is there");
+        write(beside, "B").expect("written");
+        write(name, "C").expect("written");
+        let directory = OwnedFd::from(File::open(folder.path()).expect("opened"));
+        put_back(&directory, beside, name, put).expect("put back");
+        assert_eq!(fs::read(folder.path().join(name)).expect("read"), b"C");
+        assert_eq!(fs::read(folder.path().join(beside)).expect("read"), b"B");
     }
 }

@@ -1,4 +1,5 @@
-//! The files of a tree in a fixed order: names of each directory by their bytes, depth first.
+//! The files of a tree in a fixed order: names of each directory by their bytes, depth first. Those that are included,
+//! and those that a crash may have left under another name.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -13,7 +14,7 @@ use rustix::{
     io::Errno,
 };
 
-use super::Tree;
+use super::{Tree, exchange::is_displaced};
 use crate::SourceError;
 
 /// A walk under way: the names still to visit of each directory down to the current one.
@@ -54,7 +55,9 @@ impl Walk {
             if is_directory {
                 let inside = names(tree, &path)?.into_iter();
                 self.0.push((path, inside));
-            } else if tree.include.is_match(&path) && !is_temporary_name(&name) {
+            } else if is_displaced(&name)
+                || tree.include.is_match(&path) && !is_temporary_name(&name)
+            {
                 return Ok(Some(path));
             }
         }
