@@ -124,8 +124,15 @@ impl Hierarchy {
         self.certain().await?;
         let record = self.key_of(permit.key(), &ciphertext)?;
         // First of all: a refusal is counted under the version, which must be one.
-        record.version(ciphertext.version()).ok_or(KmsError::Rejected)?;
+        let found = record.version(ciphertext.version()).ok_or(KmsError::Rejected)?;
         let version = primary_of(&record)?;
+        if usage == RewrapUse::Plain && self.has_leaked(&record.path, found) {
+            return Err(KmsError::key_unusable(format!(
+                "key material of {} may have leaked, and a rewrap does not cure that; run a campaign of mode \
+                 reencrypt",
+                record.path
+            )));
+        }
         let wanted = match usage {
             RewrapUse::Plain => VersionUse::UnwrapForCaller,
             RewrapUse::Campaign => VersionUse::UnwrapInternally,

@@ -5,10 +5,10 @@
 
 use std::sync::Arc;
 
-use claviger_keystore::{Commit, KeyRecord};
+use claviger_keystore::{Commit, KeyRecord, VersionRecord};
 use claviger_kms::{
     IdempotencyKey, KeyPath, KeyVersion, QuarantineFacts, QuarantineReason, QuarantineReport,
-    QuarantinedKey, RequestId, Result, Timestamp,
+    QuarantinedKey, RequestId, Result, Timestamp, VersionState,
 };
 use claviger_policy::{Permit, action};
 
@@ -159,20 +159,42 @@ impl Hierarchy {
     /// its wrapping. Not while the leak is dated in the future.
     #[must_use]
     pub fn behind_a_leak(&self, now: Timestamp) -> Vec<KeyPath> {
-        let leaked_at = |path: &KeyPath| {
-            let facts = self.tree().at(path)?.quarantine.clone()?;
-            (facts.reason == QuarantineReason::MaterialLeaked && facts.at <= now)
-                .then_some(facts.at)
-        };
         let is_behind = |path: &KeyPath| {
             let Some(record) = self.tree().at(path) else { return false };
-            let above = std::iter::successors(path.parent(), KeyPath::parent);
-            let leaked = above.filter_map(|above| leaked_at(&above)).max();
+            let leaked = path.parent().and_then(|above| self.last_leak(&above));
+            let leaked = leaked.filter(|leaked| *leaked <= now);
             let made = record.primary.and_then(|number| record.version(number));
             record.state == claviger_kms::KeyState::Active
                 && leaked.zip(made).is_some_and(|(leaked, made)| made.made_at < leaked)
         };
         self.paths(None, None, usize::MAX).into_iter().filter(is_behind).collect()
+    }
+
+    /// Whether what was wrapped under a version may be in wrong hands: material of its key, or of one above, leaked
+    /// after it was made. A new wrapping does not cure that; only new data keys do.
+    #[must_use]
+    pub(crate) fn has_leaked(&self, path: &KeyPath, version: &VersionRecord) -> bool {
+        self.last_leak(path).is_some_and(|leaked| version.made_at < leaked)
+    }
+
+    /// Whether a key has versions that open for a rewrap and [have leaked](Self::has_leaked): its campaigns are then
+    /// of mode `reencrypt`. Says nothing of whether the caller may know.
+    #[must_use]
+    pub fn needs_reencryption(&self, path: &KeyPath) -> bool {
+        let opens = |version: &&VersionRecord| {
+            matches!(version.state, VersionState::Enabled | VersionState::Quarantined)
+        };
+        let Some(record) = self.tree().at(path) else { return false };
+        record.versions.iter().filter(opens).any(|version| self.has_leaked(path, version))
+    }
+
+    /// When material of a key, or of one above it, was last said to have leaked.
+    fn last_leak(&self, path: &KeyPath) -> Option<Timestamp> {
+        let leak_of = |path: KeyPath| {
+            let facts = self.tree().at(&path)?.quarantine.clone()?;
+            (facts.reason == QuarantineReason::MaterialLeaked).then_some(facts.at)
+        };
+        std::iter::successors(Some(path.clone()), KeyPath::parent).filter_map(leak_of).max()
     }
 
     fn quarantine_tag(

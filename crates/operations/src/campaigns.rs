@@ -127,7 +127,7 @@ impl Campaigns {
                 return Ok(Some(same.id));
             }
             return Err(KmsError::conflict(format!(
-                "the campaign {name} is open on the key {key} in mode {}; end it, or take another name",
+                "the campaign {name} is open on the key {key} in mode {}; set that mode in the file, or end the campaign",
                 same.mode
             )));
         }

@@ -1,7 +1,9 @@
 //! Open a campaign, or take up the open one of the same name.
 
 use claviger_audit::ServiceEvent;
-use claviger_kms::{Action, Campaign, CampaignId, EncryptionContext, OpenCampaign, Result};
+use claviger_kms::{
+    Action, Campaign, CampaignId, CampaignMode, EncryptionContext, KmsError, OpenCampaign, Result,
+};
 use claviger_policy::action;
 
 use crate::{
@@ -43,6 +45,12 @@ impl LocalKms {
         let OpenCampaign { key, name, mode } = &request;
         let permit = attempt.permit::<action::Rewrap>(self, key, &EncryptionContext::new())?;
         let (key_id, target) = self.operations().hierarchy.rewrap_target(&permit).await?;
+        if *mode == CampaignMode::Rewrap && self.operations().hierarchy.needs_reencryption(key) {
+            return Err(KmsError::key_unusable(format!(
+                "key material of {key} may have leaked, and a rewrap does not cure that; set mode = \"reencrypt\" in \
+                 the campaign file"
+            )));
+        }
         let resumed = self.operations().campaigns.to_resume(key, name, *mode)?;
         let id = resumed.map_or_else(CampaignId::make_random, Ok)?;
         attempt.entry.campaign = Some(id);

@@ -10,8 +10,8 @@ use claviger_kms::{
     Action, ApprovalId, Approve, Binding, Campaign, CampaignMode, CampaignRegister as _,
     CampaignState, CreateKey, CreateVersion, DataKey, Decrypt, GenerateDataKey, KeyLifecycle as _,
     KeyManagementService as _, KeyMetadata, KeyPath, KeyRequest, KeyVersion, KmsError,
-    OpenCampaign, Principal, QuarantineKey, QuarantineReason, ReportCampaign, ScheduleDestroy,
-    VersionRequest, VersionState,
+    OpenCampaign, Principal, QuarantineKey, QuarantineReason, ReportCampaign, Rewrap,
+    ScheduleDestroy, VersionRequest, VersionState,
 };
 use claviger_operations::{Caller, LocalKms};
 use claviger_testkit::Service;
@@ -263,6 +263,33 @@ async fn nobody_is_asked_for_what_would_be_refused() {
         let refused = admin.schedule_destroy(request).await.unwrap_err().to_string();
         assert!(!refused.contains("claviger approve"), "{refused}");
     }
+    service.stop().await;
+}
+
+/// After a leak a campaign of mode rewrap under another name said "complete", and hid every leaked data key from the
+/// one of mode reencrypt.
+#[tokio::test]
+async fn after_a_leak_no_rewrap_hides_what_must_be_reencrypted() {
+    let (service, admin) = at_pace(1).await;
+    let made = data_key(&admin, "eu/pay").await;
+    admin.quarantine(quarantine("eu", QuarantineReason::MaterialLeaked)).await.unwrap();
+    let open =
+        |name: &str, mode| OpenCampaign { key: path("eu/pay"), name: name.parse().unwrap(), mode };
+    let refused = admin.open_campaign(open("cards", CampaignMode::Rewrap)).await.unwrap_err();
+    assert!(refused.to_string().contains("reencrypt"), "{refused}");
+    let rewrap = Rewrap {
+        ciphertext: made.wrapped.ciphertext.clone(),
+        binding: Binding::default(),
+        campaign: None,
+    };
+    assert!(matches!(admin.rewrap(rewrap).await, Err(KmsError::KeyUnusable { .. })));
+    admin.open_campaign(open("cards", CampaignMode::Reencrypt)).await.unwrap();
+    // What was made since is safe, and moves as ever.
+    admin
+        .disable_version(VersionRequest { key: path("eu/pay"), version: version(1) })
+        .await
+        .unwrap();
+    admin.open_campaign(open("others", CampaignMode::Rewrap)).await.unwrap();
     service.stop().await;
 }
 

@@ -191,7 +191,11 @@ fn told(report: &QuarantineReport) -> Result<Reply> {
             key.key.to_string(),
             numbers(&key.stopped),
             numbers(&key.abandoned),
-            key.primary.map_or("none".to_owned(), |version| version.to_string()),
+            match key.primary {
+                Some(version) => version.to_string(),
+                None if report.dry_run => "a new one".to_owned(),
+                None => "none yet".to_owned(),
+            },
             key.notice.clone().unwrap_or_default(),
         ]
     });
