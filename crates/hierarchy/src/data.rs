@@ -28,6 +28,8 @@ pub enum RewrapUse {
     Plain,
     /// A campaign on the ciphertext's key that was found open.
     Campaign,
+    /// The same, after which the content gets a new data key.
+    Reencryption,
 }
 
 impl Hierarchy {
@@ -126,7 +128,7 @@ impl Hierarchy {
         // First of all: a refusal is counted under the version, which must be one.
         let found = record.version(ciphertext.version()).ok_or(KmsError::Rejected)?;
         let version = primary_of(&record)?;
-        if usage == RewrapUse::Plain && self.has_leaked(&record.path, found) {
+        if usage != RewrapUse::Reencryption && self.has_leaked(&record.path, found) {
             return Err(KmsError::key_unusable(format!(
                 "key material of {} may have leaked, and a rewrap does not cure that; run a campaign of mode \
                  reencrypt",
@@ -135,7 +137,7 @@ impl Hierarchy {
         }
         let wanted = match usage {
             RewrapUse::Plain => VersionUse::UnwrapForCaller,
-            RewrapUse::Campaign => VersionUse::UnwrapInternally,
+            RewrapUse::Campaign | RewrapUse::Reencryption => VersionUse::UnwrapInternally,
         };
         let key = self.unwrap(&record, &ciphertext, binding, wanted).await?;
         if ciphertext.version() == version {

@@ -76,7 +76,10 @@ impl Campaigns {
     pub(crate) fn admit(&self, id: CampaignId, key: &KeyPath, key_id: KeyId) -> Result<RewrapUse> {
         match self.known().get(&id) {
             Some(known) if known.key_id != key_id => Err(no_campaign(id, key)),
-            Some(known) if known.state == CampaignState::Open => Ok(RewrapUse::Campaign),
+            Some(known) if known.state == CampaignState::Open => Ok(match known.mode {
+                CampaignMode::Reencrypt => RewrapUse::Reencryption,
+                _ => RewrapUse::Campaign,
+            }),
             Some(known) => Err(KmsError::conflict(format!(
                 "the campaign {id} of the key {key} is {}; open another",
                 known.state

@@ -134,7 +134,7 @@ async fn a_quarantine_opens_the_campaigns_that_the_key_has_had() {
     let leak = quarantine("eu/pay", QuarantineReason::MaterialLeaked);
     let report = admin.quarantine(leak.clone()).await.unwrap();
     let told = report.keys[0].notice.clone().unwrap();
-    assert!(report.keys[0].campaigns.is_empty() && told.contains("end it"), "{told}");
+    assert!(report.keys[0].campaigns.is_empty() && told.contains("end the campaign"), "{told}");
     end(&admin, &again).await;
     let report = admin.quarantine(leak).await.unwrap();
     assert_eq!(report.keys[0].campaigns, [first.name]);
@@ -272,23 +272,27 @@ async fn nobody_is_asked_for_what_would_be_refused() {
 async fn after_a_leak_no_rewrap_hides_what_must_be_reencrypted() {
     let (service, admin) = at_pace(1).await;
     let made = data_key(&admin, "eu/pay").await;
-    admin.quarantine(quarantine("eu", QuarantineReason::MaterialLeaked)).await.unwrap();
     let open =
         |name: &str, mode| OpenCampaign { key: path("eu/pay"), name: name.parse().unwrap(), mode };
+    let before = admin.open_campaign(open("before", CampaignMode::Rewrap)).await.unwrap();
+    admin.quarantine(quarantine("eu", QuarantineReason::MaterialLeaked)).await.unwrap();
     let refused = admin.open_campaign(open("cards", CampaignMode::Rewrap)).await.unwrap_err();
     assert!(refused.to_string().contains("reencrypt"), "{refused}");
-    let rewrap = Rewrap {
+    let rewrap = |campaign| Rewrap {
         ciphertext: made.wrapped.ciphertext.clone(),
         binding: Binding::default(),
-        campaign: None,
+        campaign,
     };
-    assert!(matches!(admin.rewrap(rewrap).await, Err(KmsError::KeyUnusable { .. })));
-    admin.open_campaign(open("cards", CampaignMode::Reencrypt)).await.unwrap();
+    // Neither without a campaign nor in one that was open already.
+    for campaign in [None, Some(before.id)] {
+        let refused = admin.rewrap(rewrap(campaign)).await;
+        assert!(matches!(refused, Err(KmsError::KeyUnusable { .. })), "{refused:?}");
+    }
+    let anew = admin.open_campaign(open("cards", CampaignMode::Reencrypt)).await.unwrap();
+    admin.rewrap(rewrap(Some(anew.id))).await.unwrap();
     // What was made since is safe, and moves as ever.
-    admin
-        .disable_version(VersionRequest { key: path("eu/pay"), version: version(1) })
-        .await
-        .unwrap();
+    let old = VersionRequest { key: path("eu/pay"), version: version(1) };
+    admin.disable_version(old).await.unwrap();
     admin.open_campaign(open("others", CampaignMode::Rewrap)).await.unwrap();
     service.stop().await;
 }
