@@ -2,7 +2,7 @@
 //!
 //! Invariant: an emergency is in the record until the next change of it that is none, which waits until the log has
 //! it; with the generation it made. At the next start those the audit log has not seen are handed over to be
-//! recorded. Known limit: a key keeps the last [`MOST`] of them.
+//! recorded. Known limit: a key keeps the last 32 of them.
 
 use claviger_keystore::{Emergency, KeyRecord};
 use claviger_kms::{KeyId, KeyPath, RequestId, Timestamp};

@@ -177,8 +177,8 @@ impl Hierarchy {
         self.last_leak(path).is_some_and(|leaked| version.made_at < leaked)
     }
 
-    /// Whether a key has versions that open for a rewrap and [have leaked](Self::has_leaked): its campaigns are then
-    /// of mode `reencrypt`. Says nothing of whether the caller may know.
+    /// Whether a key has versions that open for a rewrap and were made before material of it, or of a key above, leaked:
+    /// its campaigns are then of mode `reencrypt`. Says nothing of whether the caller may know.
     #[must_use]
     pub fn needs_reencryption(&self, path: &KeyPath) -> bool {
         let opens = |version: &&VersionRecord| {
