@@ -123,12 +123,15 @@ impl CliError {
         }
     }
 
-    /// `claviger: what. remedy`, in one line. A message that has a remedy of its own has it after a semicolon.
+    /// `claviger: what. remedy`, in one line. A message of the service that has a remedy of its own has
+    /// it after a semicolon.
     pub(crate) fn to_line(&self) -> String {
         let message = printable(&self.to_string());
         let end = if message.ends_with(['.', '?', '!']) { "" } else { "." };
         match self.problem().explanation().remedy {
-            _ if message.contains("; ") => format!("claviger: {message}{end}"),
+            _ if matches!(self, Self::Kms { .. }) && message.contains("; ") => {
+                format!("claviger: {message}{end}")
+            }
             "" => format!("claviger: {message}{end}"),
             remedy => format!("claviger: {message}{end} {remedy}."),
         }

@@ -21,7 +21,10 @@ mod worker;
 use std::{
     fmt,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -43,6 +46,8 @@ pub struct SqliteStore {
     place: Arc<Place>,
     generation: Arc<watch::Sender<u64>>,
     worker: Worker,
+    /// Whether this process has ended what others held; not before it wants a lease, so that opening writes nothing.
+    leases_begun: Arc<AtomicBool>,
 }
 
 impl SqliteStore {
@@ -170,7 +175,16 @@ impl KeyStore for SqliteStore {
         rules::check_name("lease", name)?;
         rules::check_name("holder", holder)?;
         let (name, holder) = (name.to_owned(), holder.to_owned());
-        self.worker.run(move |connection| lease::lease(connection, &name, &holder, term)).await
+        let begun = Arc::clone(&self.leases_begun);
+        self.worker
+            .run(move |connection| {
+                if !begun.load(Relaxed) {
+                    lease::end_all(connection)?;
+                    begun.store(true, Relaxed);
+                }
+                lease::lease(connection, &name, &holder, term)
+            })
+            .await
     }
 }
 

@@ -21,7 +21,6 @@ use crate::{
     SqliteStore, StoreError,
     sqlite::{
         failure::{Failure, damaged},
-        lease,
         place::{self, Place},
         read, schema,
         worker::Worker,
@@ -43,7 +42,8 @@ pub(super) fn open(path: &Path) -> Result<SqliteStore, StoreError> {
     let worker = Worker::start(path.clone(), connection, lock)
         .map_err(|error| unavailable(&path, &error.to_string()))?;
     let generation = Arc::new(watch::Sender::new(generation));
-    Ok(SqliteStore { path, place, generation, worker })
+    let leases_begun = Arc::default();
+    Ok(SqliteStore { path, place, generation, worker, leases_begun })
 }
 
 /// One name for one file, so that a link is no way round the lock.
@@ -186,7 +186,6 @@ fn connect(path: &Path) -> Result<(Connection, u64), Failure> {
     // A wrapped key that is replaced does not stay in free pages.
     connection.pragma_update(None, "secure_delete", true)?;
     schema::migrate(&mut connection)?;
-    lease::end_all(&connection)?;
     let generation = read::head(&connection)?.map_or(0, |head| head.generation);
     Ok((connection, generation))
 }
