@@ -272,7 +272,8 @@ impl World {
         run.progress = Progress::default();
         let now = goal(&self.record, self.register.as_ref()?.target);
         let whole = !run.resumed && now == Some((run.primary, run.newest));
-        let whole = whole || bug == Some(Bug::ResumesPastARotation);
+        let careless = [Some(Bug::ResumesPastARotation), Some(Bug::CursorIsTheTruth)];
+        let whole = whole || careless.contains(&bug);
         run.resumed = false;
         match decide::after_pass(&counts, whole, u32::from(run.passes), MOST_PASSES) {
             Next::Complete => run.work = Work::End(Ending::Complete),
