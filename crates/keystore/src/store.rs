@@ -68,7 +68,8 @@ pub trait KeyStore: Send + Sync + fmt::Debug {
     /// store is shared).
     fn watch(&self) -> tokio::sync::watch::Receiver<u64>;
     /// Takes or renews a named lease for `holder`; `false` while another holds it. A term of zero gives
-    /// it up, one of more than an hour counts as an hour. A lease saves work that two would do twice; only compare-and-swap keeps writes apart.
+    /// it up, one of more than an hour counts as an hour. A lease saves work that two would do twice; only
+    /// compare-and-swap keeps writes apart.
     async fn lease(&self, name: &str, holder: &str, term: Duration) -> Result<bool, StoreError>;
 }
 

@@ -4,20 +4,15 @@
 
 use claviger_audit::{AuditDecision, ServiceEvent};
 use claviger_kms::{
-    Action, CampaignId, CampaignMode, KeyId, KeyVersion, OpenCampaign, QuarantineReason,
-    QuarantinedKey, Result,
+    Action, CampaignId, CampaignMode, KeyId, KeyVersion, OpenCampaign, QuarantinedKey, Result,
 };
 
 use crate::{LocalKms, attempt::Attempt, campaigns::new_record};
 
 impl LocalKms {
     /// Opens every campaign by the names the key has had, in the mode each had last, or in mode `reencrypt`
-    /// where key material leaked. What cannot be opened is told; the quarantine itself is done.
-    pub(crate) async fn open_campaigns_again(
-        &self,
-        told: &mut QuarantinedKey,
-        reason: QuarantineReason,
-    ) {
+    /// where material of it, or of a key above, leaked. What cannot be opened is told; the quarantine itself is done.
+    pub(crate) async fn open_campaigns_again(&self, told: &mut QuarantinedKey) {
         let Some(target) = told.primary else { return };
         let Some(key_id) = self.operations().hierarchy.id_of(&told.key) else { return };
         let names = self.operations().campaigns.names_of(&told.key);
@@ -26,8 +21,8 @@ impl LocalKms {
                 "no campaign of this key is known: write a campaign file for every place with its envelopes",
             );
         }
+        let leaked = self.operations().hierarchy.needs_reencryption(&told.key);
         for (name, last) in names {
-            let leaked = reason == QuarantineReason::MaterialLeaked;
             let mode = if leaked { CampaignMode::Reencrypt } else { last };
             let request = OpenCampaign { key: told.key.clone(), name: name.clone(), mode };
             match self.open_again(request, key_id, target).await {

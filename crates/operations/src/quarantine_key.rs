@@ -72,7 +72,7 @@ impl LocalKms {
             keys.extend(self.renew_below(&request.key).await);
         }
         for told in &mut keys {
-            self.open_campaigns_again(told, request.reason).await;
+            self.open_campaigns_again(told).await;
         }
         if request.reason == QuarantineReason::MaterialLeaked {
             notices.push(

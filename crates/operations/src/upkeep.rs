@@ -3,9 +3,7 @@
 
 use std::sync::Arc;
 
-use claviger_kms::{
-    Action, KeyMetadata, KmsError, QuarantineReason, QuarantinedKey, Result, Timestamp,
-};
+use claviger_kms::{Action, KeyPath, KmsError, QuarantinedKey, Result, Timestamp};
 use claviger_policy::{Permit, action};
 
 use crate::{Caller, Clocks, LocalKms, Operations};
@@ -38,55 +36,40 @@ impl Operations {
 }
 
 impl LocalKms {
-    /// Keys that a quarantine left without a primary version, as when the token was away.
+    /// New primary versions for keys that a quarantine left without one, as when the token was away.
     async fn replace_all_stopped(&self) {
         for key in self.operations().hierarchy.without_primary() {
-            let made = self
-                .internal_change(Action::Rotate, &key, None, async || {
-                    let permit = Permit::<action::Rotate>::of_schedule(key.clone());
-                    self.operations().hierarchy.rotate(permit, None).await
-                })
-                .await;
-            match made {
-                Ok(metadata) => {
-                    tracing::info!(%key, "a quarantined key has a new primary version");
-                    self.open_campaigns_of(metadata).await;
-                }
-                Err(error) => {
-                    tracing::warn!(%key, %error, "a quarantined key has no primary version")
-                }
-            }
+            self.replace_later(key, "a quarantined key").await;
         }
     }
 
-    /// Keys below one whose material leaked, which got no new version when it was quarantined, as when the token was
-    /// away.
+    /// New primary versions for keys below one whose material leaked, which got none when it was quarantined, as
+    /// when the token was away.
     async fn renew_below_leaks(&self, now: Timestamp) {
         for key in self.operations().hierarchy.behind_a_leak(now) {
-            let made = self
-                .internal_change(Action::Rotate, &key, None, async || {
-                    let permit = Permit::<action::Rotate>::of_schedule(key.clone());
-                    self.operations().hierarchy.rotate(permit, None).await
-                })
-                .await;
-            match made {
-                Ok(metadata) => {
-                    tracing::info!(%key, "a key below one that leaked has a new primary version");
-                    self.open_campaigns_of(metadata).await;
-                }
-                Err(error) => tracing::warn!(%key, %error, "a key below one that leaked has none"),
-            }
+            self.replace_later(key, "a key below one that leaked").await;
         }
     }
 
-    /// What the quarantine would have opened, had there been a primary version then.
-    async fn open_campaigns_of(&self, metadata: KeyMetadata) {
-        let mut told = QuarantinedKey::new(metadata.key, Vec::new(), Vec::new());
+    /// Makes the primary version, and opens the campaigns, that the quarantine would have made and opened.
+    async fn replace_later(&self, key: KeyPath, what: &str) {
+        let made = self
+            .internal_change(Action::Rotate, &key, None, async || {
+                let permit = Permit::<action::Rotate>::of_schedule(key.clone());
+                self.operations().hierarchy.rotate(permit, None).await
+            })
+            .await;
+        let metadata = match made {
+            Ok(metadata) => metadata,
+            Err(error) => {
+                tracing::warn!(%key, %error, "{what} has no new primary version yet");
+                return;
+            }
+        };
+        tracing::info!(%key, "{what} has a new primary version");
+        let mut told = QuarantinedKey::new(key, Vec::new(), Vec::new());
         told.primary = metadata.primary;
-        // A key without facts of its own is below one that leaked.
-        let reason =
-            metadata.quarantine.map_or(QuarantineReason::MaterialLeaked, |facts| facts.reason);
-        self.open_campaigns_again(&mut told, reason).await;
+        self.open_campaigns_again(&mut told).await;
         if let Some(notice) = told.notice {
             tracing::warn!(key = %told.key, notice, "after a quarantine");
         }

@@ -45,12 +45,15 @@ fn a_root_rotation_killed_at_any_moment_loses_nothing_and_is_completed_by_repeat
     let whole = begun.elapsed();
     let mut killed = 0;
     for step in 1..=12 {
-        let mut command = site.clavigerd_command(&["root", "rotate"]);
-        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        std::thread::sleep(whole * step / 13);
-        killed += usize::from(child.try_wait().unwrap().is_none());
-        child.kill().unwrap();
-        child.wait().unwrap();
+        killed += site.token().survive(|| {
+            let mut command = site.clavigerd_command(&["root", "rotate"]);
+            let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+            std::thread::sleep(whole * step / 13);
+            let in_its_midst = child.try_wait().unwrap().is_none();
+            child.kill().unwrap();
+            child.wait().unwrap();
+            usize::from(in_its_midst)
+        });
         if step % 4 == 0 {
             all_open(&site, &sealed);
         }
