@@ -171,14 +171,16 @@ impl Hierarchy {
     }
 
     /// Whether what was wrapped under a version may be in wrong hands: material of its key, or of one above, leaked
-    /// after it was made. A new wrapping does not cure that; only new data keys do.
+    /// after it was made, or it was stopped for that, whatever its date says. A new wrapping does not cure that; only
+    /// new data keys do.
     #[must_use]
     pub(crate) fn has_leaked(&self, path: &KeyPath, version: &VersionRecord) -> bool {
-        self.last_leak(path).is_some_and(|leaked| version.made_at < leaked)
+        let stopped = version.state == VersionState::Quarantined && self.leak_of(path).is_some();
+        stopped || self.last_leak(path).is_some_and(|leaked| version.made_at < leaked)
     }
 
-    /// Whether a key has versions that open for a rewrap and were made before material of it, or of a key above, leaked:
-    /// its campaigns are then of mode `reencrypt`. Says nothing of whether the caller may know.
+    /// Whether a key has versions that open for a rewrap and may be in wrong hands, since material of it, or of a key
+    /// above, leaked: its campaigns are then of mode `reencrypt`. Says nothing of whether the caller may know.
     #[must_use]
     pub fn needs_reencryption(&self, path: &KeyPath) -> bool {
         let opens = |version: &&VersionRecord| {
@@ -190,11 +192,14 @@ impl Hierarchy {
 
     /// When material of a key, or of one above it, was last said to have leaked.
     fn last_leak(&self, path: &KeyPath) -> Option<Timestamp> {
-        let leak_of = |path: KeyPath| {
-            let facts = self.tree().at(&path)?.quarantine.clone()?;
-            (facts.reason == QuarantineReason::MaterialLeaked).then_some(facts.at)
-        };
-        std::iter::successors(Some(path.clone()), KeyPath::parent).filter_map(leak_of).max()
+        let upwards = std::iter::successors(Some(path.clone()), KeyPath::parent);
+        upwards.filter_map(|path| self.leak_of(&path)).max()
+    }
+
+    /// When material of this very key was last said to have leaked.
+    fn leak_of(&self, path: &KeyPath) -> Option<Timestamp> {
+        let facts = self.tree().at(path)?.quarantine.clone()?;
+        (facts.reason == QuarantineReason::MaterialLeaked).then_some(facts.at)
     }
 
     fn quarantine_tag(

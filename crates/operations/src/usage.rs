@@ -3,8 +3,8 @@
 //! Invariants: while the store can be written, a use is answered only when a count at least as high, and a time
 //! at least as late, is durable in the document `usage/KEY-ID/VERSION` of the key store. Documents are written
 //! ahead of need, by a task of its own: a block of uses and an hour beyond what was used, so that a request waits
-//! only for the first use of a version by a caller, or when the store is too slow. A stop writes exact numbers; after a crash
-//! counting goes on from what is durable. While the store cannot be written uses go on uncounted in the store,
+//! only for the first use of a version by a caller, or when the store is too slow. A stop writes exact numbers;
+//! after a crash counting goes on from what is durable. While the store cannot be written uses go on uncounted in the store,
 //! since keys in memory serve then: they are counted in memory, and written when the store is back.
 //!
 //! Known limits: a crash while the store cannot be written leaves counts too low, by what only the audit log

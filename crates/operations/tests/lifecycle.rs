@@ -351,6 +351,36 @@ async fn what_is_due_is_destroyed_by_the_service_and_recorded() {
     service.stop().await;
 }
 
+/// A key that was quarantined for misuse, below one whose material had leaked, while the token was away, had its
+/// campaign opened in mode rewrap, in which every rewrap then was refused.
+#[tokio::test]
+async fn campaigns_opened_after_an_outage_cure_the_leak_above_and_not_the_misuse_alone() {
+    let (service, admin) = at_pace(1).await;
+    let open = OpenCampaign {
+        key: path("eu/pay"),
+        name: "cards".parse().unwrap(),
+        mode: CampaignMode::Rewrap,
+    };
+    let campaign = admin.open_campaign(open).await.unwrap();
+    end(&admin, &campaign).await;
+    service.token().take_away();
+    for (key, reason) in
+        [("eu", QuarantineReason::MaterialLeaked), ("eu/pay", QuarantineReason::MisuseSuspected)]
+    {
+        let report = admin.quarantine(quarantine(key, reason)).await.unwrap();
+        assert_eq!(report.keys[0].primary, None, "{report:?}");
+    }
+    service.token().bring_back();
+    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    while newest(&admin).await.state != CampaignState::Open {
+        assert!(std::time::Instant::now() < deadline, "no campaign after the token is back");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        service.operations().keep_up().await.unwrap();
+    }
+    assert_eq!(newest(&admin).await.mode, CampaignMode::Reencrypt);
+    service.stop().await;
+}
+
 #[tokio::test]
 async fn with_the_token_away_a_quarantine_stops_now_and_replaces_later() {
     let (service, admin) = at_pace(1).await;

@@ -133,8 +133,9 @@ impl SoftHsm {
         fs::rename(self.away(), self.tokens()).expect("the token's files are away");
     }
 
-    /// Kills processes that may be in the midst of a login, as `kill` does, and mends what SoftHSM then leaves:
-    /// it empties the token's own file and writes it anew at every login. No key is in that file.
+    /// Does `kill`, which may hit processes in the midst of a login, and puts the token's own file back if it was cut
+    /// short: SoftHSM empties it and writes it anew at every login, and without it there is no token. Keys stand in
+    /// files of their own, which stay as the kill left them.
     ///
     /// # Panics
     /// When the token has no such file or it cannot be written.

@@ -5,6 +5,7 @@ use std::{
     env, fs,
     net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
+    process::Command,
     time::{Duration, SystemTime},
 };
 
@@ -15,6 +16,7 @@ use claviger_testkit::{
     endpoint,
 };
 use claviger_tests::{Site, assert_unbroken, audit_trail, eventually};
+use serde_json::json;
 
 const CALLER: &str = "spiffe://claviger.test/tester";
 
@@ -25,13 +27,7 @@ fn a_jump_of_years_and_back_spares_cached_keys_and_refuses_certificates_only_whi
     let clock = Clock { file: site.folder().join("clock") };
     clock.set("+0");
     let caller = Caller::of(&site);
-    let service = site.start_in(|command| {
-        command
-            .env("LD_PRELOAD", &library)
-            .env("FAKETIME_TIMESTAMP_FILE", &clock.file)
-            .env("FAKETIME_NO_CACHE", "1")
-            .env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
-    });
+    let service = site.start_in(|command| clock.moves(command, &library));
     service.create(&["eu"]);
     let sealed = service.encrypt("eu", "1", b"precious");
     caller.call().unwrap();
@@ -73,12 +69,43 @@ fn a_jump_of_years_and_back_spares_cached_keys_and_refuses_certificates_only_whi
     assert_unbroken(&site.audit());
 }
 
+/// A version made while the date was ahead is younger than every leak until then.
+#[test]
+fn a_version_made_under_a_date_ahead_is_no_less_leaked() {
+    let Some(library) = faketime() else { return };
+    let site = Site::new();
+    let clock = Clock { file: site.folder().join("clock") };
+    clock.set("+30d");
+    let service = site.start_in(|command| clock.moves(command, &library));
+    service.create(&["eu"]);
+    let sealed = service.use_key("/v1/encrypt", &json!({"key": "eu", "plaintext": ""}));
+    clock.set("+0");
+    let leak = json!({"key": "eu", "reason": "material-leaked"});
+    assert_eq!(service.manage("/v1/quarantine", &leak).status, 200);
+    let campaign = json!({"key": "eu", "name": "cards", "mode": "rewrap"});
+    let refused = service.manage("/v1/open-campaign", &campaign);
+    refused.assert_problem(409, "key-unusable", "reencrypt");
+    let campaign = json!({"key": "eu", "name": "cards", "mode": "reencrypt"});
+    assert_eq!(service.manage("/v1/open-campaign", &campaign).status, 200);
+    let plain = json!({"ciphertext": sealed.json()["ciphertext"]});
+    service.use_key("/v1/rewrap", &plain).assert_problem(409, "key-unusable", "reencrypt");
+    service.stop();
+}
+
 /// The offset that the service's wall clock has.
 struct Clock {
     file: PathBuf,
 }
 
 impl Clock {
+    fn moves(&self, command: &mut Command, library: &Path) {
+        command
+            .env("LD_PRELOAD", library)
+            .env("FAKETIME_TIMESTAMP_FILE", &self.file)
+            .env("FAKETIME_NO_CACHE", "1")
+            .env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+    }
+
     fn set(&self, offset: &str) {
         // Never half a line in its place.
         let next = self.file.with_extension("next");
